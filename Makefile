@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+#
+# entrofs: everything is built under build/.
+#
+#   make deps           install what building and testing needs (Debian, Ubuntu; uses sudo unless root)
+#   make                build all programs and benchmarks
+#   make demo           pack the bundled model, mount it, run it
+#   make check          build and run every test
+#   make check-arm64    cross-build, run the unit tests and a real mount under emulation
+#   make bench          run the benchmarks; make fuzz: run each fuzz target for FUZZ_SECONDS
+#   make lint           formatting, static analysis, licence lines
+#   make install        into $(DESTDIR)$(PREFIX); make uninstall; make clean
+#
+# Variables: V=1 shows commands; SAN=address,undefined or SAN=thread; CROSS=aarch64-linux-gnu;
+# CC, CFLAGS, LDFLAGS as usual (yours come last); BUILD is the output folder.
+
+PREFIX       ?= /usr/local
+FUZZ_SECONDS ?= 60
+PYTHON       ?= /usr/bin/python3
+comma        := ,
+
+ifdef CROSS
+ifeq ($(origin CC),default)
+CC := $(CROSS)-gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS)-ar
+endif
+variant := /$(CROSS)
+endif
+ifdef SAN
+variant := $(variant)/$(subst $(comma),-,$(SAN))
+endif
+BUILD ?= build$(variant)
+
+# --- flags -------------------------------------------------------------------------------------
+
+ARCH := $(firstword $(subst -, ,$(or $(CROSS),$(shell uname -m))))
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Werror=implicit-function-declaration
+BASE_CPPFLAGS := -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DENTROFS_VERSION='"$(VERSION)"'
+# No contraction: an image's bytes depend on floating point and must not depend on the machine.
+BASE_CFLAGS  := -std=c11 -O2 -g -ffp-contract=off -fno-strict-aliasing -pthread $(WARN)
+BASE_LDFLAGS := -pthread
+VERSION      := 0.1.0
+
+ifdef SAN
+BASE_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+BASE_LDFLAGS += -fsanitize=$(SAN)
+else
+BASE_CPPFLAGS += -D_FORTIFY_SOURCE=2
+endif
+
+PKG_CONFIG ?= pkg-config
+ifdef CROSS
+SYSROOT := build/sysroot-$(CROSS)
+export PKG_CONFIG_LIBDIR := $(abspath $(SYSROOT))/usr/lib/$(CROSS)/pkgconfig
+export PKG_CONFIG_SYSROOT_DIR := $(abspath $(SYSROOT))
+BASE_CPPFLAGS += -isystem $(SYSROOT)/usr/include -isystem $(SYSROOT)/usr/include/$(CROSS)
+BASE_LDFLAGS  += -L$(SYSROOT)/usr/lib/$(CROSS) -Wl,-rpath-link,$(SYSROOT)/usr/lib/$(CROSS) \
+	-Wl,-rpath-link,$(SYSROOT)/lib/$(CROSS)
+endif
+FUSE_CFLAGS = $(shell $(PKG_CONFIG) --cflags fuse3)
+FUSE_LIBS   = $(shell $(PKG_CONFIG) --libs fuse3)
+
+IMAGE_LIBS := -lzstd -ldeflate -lcrypto
+JSON_LIBS  := -ljansson
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
+
+# --- sources -----------------------------------------------------------------------------------
+
+KERNELS.x86_64  := $(wildcard codec/x86/*.c)
+KERNELS.aarch64 := $(wildcard codec/arm/*.c)
+
+CODEC     := $(wildcard codec/*.c) $(KERNELS.$(ARCH))
+IMAGE     := $(wildcard image/*.c)
+QUANTIZER := $(wildcard quantizer/*.c)
+MKFS_MAIN := mkfs/mkentrofs.c mkfs/fsck.entrofs.c mkfs/dump.entrofs.c
+MKFS      := $(filter-out $(MKFS_MAIN),$(wildcard mkfs/*.c))
+FS_MAIN   := fs/entrofs.c
+FS        := $(filter-out $(FS_MAIN),$(wildcard fs/*.c))
+DEMO      := $(wildcard runtime-demo/*.c)
+UNIT      := $(wildcard tests/unit/*.c)
+FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
+BENCH     := $(wildcard benchmarks/*.c)
+
+programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
+	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) \
+	$(patsubst runtime-demo/%.c,$(BUILD)/%,$(wildcard runtime-demo/entrofs-run.c))
+benchmarks := $(BENCH:%.c=$(BUILD)/%)
+unit_tests := $(UNIT:%.c=$(BUILD)/%)
+replays    := $(FUZZ:%.c=$(BUILD)/%)
+
+.PHONY: all deps deps-dev demo check check-arm64 bench fuzz lint install uninstall clean tests
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+all: $(programs) $(benchmarks)
+tests: $(unit_tests) $(replays)
+
+# --- rules -------------------------------------------------------------------------------------
+
+# Objects are rebuilt when the compiler or its flags change.
+flags := $(CC) $(BASE_CPPFLAGS) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+$(shell mkdir -p $(BUILD); \
+	printf '%s\n' '$(subst ','"'"',$(flags))' | cmp -s - $(BUILD)/flags || \
+	printf '%s\n' '$(subst ','"'"',$(flags))' > $(BUILD)/flags)
+
+$(BUILD)/fs/%.o $(BUILD)/benchmarks/%.o: EXTRA_CPPFLAGS = $(FUSE_CFLAGS)
+# Only a kernel file may use more than the baseline instruction set; it runs after a CPU check.
+$(BUILD)/codec/x86/%_avx2.o: EXTRA_CFLAGS = -mavx2 -mbmi -mbmi2 -mpopcnt -mlzcnt
+# The demo is the one program where a little numerical freedom buys vectorised inner loops.
+$(BUILD)/runtime-demo/%.o: EXTRA_CFLAGS = -O3 -fno-math-errno -fno-trapping-math \
+	-fassociative-math -fno-signed-zeros
+
+# "make deps check" installs before it compiles, also with parallel jobs.
+$(BUILD)/%.o: %.c $(BUILD)/flags | $(filter deps deps-dev,$(MAKECMDGOALS))
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(BASE_CPPFLAGS) $(EXTRA_CPPFLAGS) $(BASE_CFLAGS) $(EXTRA_CFLAGS) \
+		$(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define archive
+$(BUILD)/lib$(1).a: $(2:%.c=$(BUILD)/%.o)
+	$$(call say,AR,$$@)rm -f $$@; $$(AR) rcs $$@ $$^
+endef
+$(eval $(call archive,codec,$(CODEC)))
+$(eval $(call archive,image,$(IMAGE)))
+$(eval $(call archive,quantizer,$(QUANTIZER)))
+$(eval $(call archive,mkfs,$(MKFS)))
+$(eval $(call archive,fs,$(FS)))
+
+link = $(call say,LD,$@)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ \
+	$(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+MKFS_ARCHIVES := $(BUILD)/libmkfs.a $(BUILD)/libquantizer.a $(BUILD)/libimage.a $(BUILD)/libcodec.a
+ALL_ARCHIVES  := $(BUILD)/libfs.a $(MKFS_ARCHIVES)
+
+$(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): LIBS = $(IMAGE_LIBS) $(JSON_LIBS) -lm
+$(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/mkfs/%.o $(MKFS_ARCHIVES)
+	$(link)
+
+$(BUILD)/entrofs: LIBS = $(FUSE_LIBS) $(IMAGE_LIBS)
+$(BUILD)/entrofs: $(BUILD)/fs/entrofs.o $(BUILD)/libfs.a $(BUILD)/libimage.a $(BUILD)/libcodec.a
+	$(link)
+
+# It links nothing of ours: a program that knows only the files it reads.
+$(BUILD)/entrofs-run: LIBS = $(JSON_LIBS) -lm
+$(BUILD)/entrofs-run: $(DEMO:%.c=$(BUILD)/%.o)
+	$(link)
+
+$(unit_tests) : LIBS = -lcriterion $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -lm
+$(unit_tests): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ALL_ARCHIVES)
+	$(link)
+
+$(replays): LIBS = $(IMAGE_LIBS) $(JSON_LIBS) -lm
+$(replays): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o \
+		$(MKFS_ARCHIVES)
+	$(link)
+
+$(benchmarks): LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -llz4 -lm
+$(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
+	$(link)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# --- targets -----------------------------------------------------------------------------------
+
+PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
+	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy
+PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc \
+	gcc-aarch64-linux-gnu qemu-user-static qemu-user
+apt = $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
+
+deps:
+	$(apt) -q update
+	$(apt) -q -y --no-install-recommends install $(PACKAGES)
+
+deps-dev: deps
+	$(apt) -q -y --no-install-recommends install $(PACKAGES_DEV)
+
+demo: all
+	$(Q)runtime-demo/demo.sh $(BUILD)
+
+check: all tests
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD)
+
+check-arm64:
+	$(Q)tests/arm64/run.sh
+
+bench: all
+	$(Q)benchmarks/run.sh $(BUILD)
+
+fuzz:
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+lint:
+	$(Q)tests/lint.sh
+
+man_pages = $(wildcard man/*.[1-8])
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BUILD)/mkentrofs $(BUILD)/entrofs $(BUILD)/entrofs-run $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/fsck.entrofs $(BUILD)/dump.entrofs $(DESTDIR)$(PREFIX)/sbin
+	for page in $(man_pages); do install -D -m 644 $$page \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+uninstall:
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/mkentrofs bin/entrofs bin/entrofs-run \
+		sbin/fsck.entrofs sbin/dump.entrofs
+	for page in $(man_pages); do rm -f \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+clean:
+	rm -rf build

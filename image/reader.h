@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reader.h - opens, validates and reads an image. Nothing in the image is trusted.
+ *
+ * image_open() validates the superblock, the catalog and every extent, so that handles (node,
+ * tensor, stream numbers below their counts) are always good. A stream's block index is loaded and
+ * validated whole on first use. After open an image is immutable but for these indexes, which are
+ * published atomically: any number of threads may read at once, each with an image_scratch of its
+ * own, and no lock is ever held.
+ *
+ * Results: 0 (or a count) on success, else a negative errno; -EUCLEAN means that the image is
+ * damaged or hostile, -ENOTSUP that it needs a newer program, and the diag says what and where.
+ */
+#ifndef ENTROFS_READER_H
+#define ENTROFS_READER_H
+
+#include "image/diag.h"
+#include "image/format.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct image;
+struct image_scratch; /* buffers for one reading thread; about 300 KiB + the largest read's stored
+			 bytes */
+
+/* A name in the catalog: not NUL-terminated, valid as long as the image is open. */
+struct image_name {
+	const char *text;
+	size_t size;
+};
+
+/* The image starts at byte offset of fd, which must stay open and readable by pread() until close.
+ */
+int image_open(struct image **image, int fd, uint64_t offset, struct image_diag *diag);
+void image_close(struct image *image);
+
+const struct efs_superblock *image_superblock(const struct image *image);
+const struct efs_catalog_header *image_catalog(const struct image *image);
+
+const struct efs_node *image_node(const struct image *image, uint32_t node);
+const struct efs_piece *image_piece(const struct image *image, uint32_t piece);
+const struct efs_tensor *image_tensor(const struct image *image, uint32_t tensor);
+const struct efs_stream *image_stream(const struct image *image, uint32_t stream);
+const struct efs_section *image_blob(const struct image *image, uint32_t blob);
+const uint64_t *image_dims(const struct image *image, const struct efs_tensor *tensor);
+const struct efs_param *image_params(const struct image *image, const struct efs_tensor *tensor);
+struct image_name image_string(const struct image *image, struct efs_string string);
+struct image_name image_shard(const struct image *image, uint32_t shard);
+
+/* Finds a child by name in a directory node: its number, or -ENOENT. */
+int64_t image_lookup(const struct image *image, uint32_t directory, const char *name, size_t size);
+
+/* A node's path from the root ("quantized/tensors/x.u8"), cut to size; returns its full length. */
+size_t image_path(const struct image *image, uint32_t node, char *path, size_t size);
+
+/* One block of a stream, as its index describes it. */
+struct image_block {
+	uint64_t offset;      /* of the stored bytes, in the image */
+	uint32_t stored_size; /* 0 for a constant block */
+	uint32_t raw_size;
+	uint32_t checksum;
+	uint8_t kind; /* efs_block_kind */
+	uint8_t argument;
+};
+
+/* Loads the stream's index if it is not there yet. */
+int image_load_index(struct image *image, uint32_t stream, struct image_diag *diag);
+
+/* The index must be loaded; block < image_block_count(). */
+uint64_t image_block_count(const struct image *image, uint32_t stream);
+struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block);
+const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table);
+
+int image_scratch_create(struct image_scratch **scratch);
+void image_scratch_destroy(struct image_scratch *scratch);
+
+/*
+ * Decodes a block from its stored bytes (with CODEC_SLACK readable bytes behind them) into
+ * raw[0..raw_size) and verifies its checksum. -EUCLEAN on a mismatch; raw is then undefined.
+ */
+int image_decode_block(const struct image *image, uint32_t stream, uint64_t block,
+		       const uint8_t *stored, uint8_t *raw, struct image_scratch *scratch,
+		       struct image_diag *diag);
+
+/*
+ * Reads decoded bytes [offset, offset + size) of a stream, a blob, or a file (whatever its pieces
+ * are). Returns the bytes read, less than size only at the end; all of them are verified, or the
+ * call fails.
+ */
+ssize_t image_read_stream(struct image *image, uint32_t stream, uint64_t offset, void *buffer,
+			  size_t size, struct image_scratch *scratch, struct image_diag *diag);
+ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, void *buffer,
+			size_t size, struct image_scratch *scratch, struct image_diag *diag);
+ssize_t image_read_file(struct image *image, uint32_t node, uint64_t offset, void *buffer,
+			size_t size, struct image_scratch *scratch, struct image_diag *diag);
+
+/* The deep checks of fsck, beyond decoding: hash tree, image digest, zero padding between extents.
+ */
+int image_verify_hashes(struct image *image, struct image_diag *diag);
+int image_verify_padding(struct image *image, struct image_diag *diag);
+
+#endif

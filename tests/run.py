@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs every test and ends with one line: N passed, N failed, N skipped.
+
+Three kinds: Criterion suites (BUILD/tests/unit/*), fuzz targets replaying their committed corpus
+(BUILD/tests/fuzz/*), and Python suites (tests/*/test_*.py, unittest) that drive the programs and
+real mounts. A name given on the command line selects the suites whose path contains it.
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TIMEOUT = 600  # seconds for one suite
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def report(name, passed, failed, skipped, seconds, detail=""):
+    state = "FAILED" if failed else "ok"
+    counts = f"{passed} passed" + (f", {failed} failed" if failed else "")
+    counts += f", {skipped} skipped" if skipped else ""
+    print(f"{state:7}{name:40} {counts} ({seconds:.1f} s)", flush=True)
+    if detail:
+        print(detail.rstrip(), flush=True)
+
+
+def run(command, env):
+    try:
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=TIMEOUT, text=True, errors="replace")
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as error:
+        out = error.stdout or b""
+        text = out.decode(errors="replace") if isinstance(out, bytes) else out
+        return -1, text + f"\ntimed out after {TIMEOUT} s"
+
+
+def run_criterion(program, env):
+    with tempfile.NamedTemporaryFile(suffix=".tap") as tap:
+        code, out = run([program, "--quiet", f"--tap={tap.name}"], env)
+        text = open(tap.name, errors="replace").read()
+    skipped = len(re.findall(r"^(?:not )?ok .*# SKIP", text, re.M))
+    passed = len(re.findall(r"^ok ", text, re.M)) - len(re.findall(r"^ok .*# SKIP", text, re.M))
+    failed = len(re.findall(r"^not ok (?!.*# SKIP)", text, re.M))
+    if code != 0 and failed == 0:
+        failed = 1
+    return passed, failed, skipped, out + text if failed else ""
+
+
+def run_replay(program, env):
+    corpus = os.path.join("tests/fuzz/corpus", os.path.basename(program))
+    code, out = run([program, corpus], env)
+    return (0, 1, 0, out) if code else (1, 0, 0, "")
+
+
+def run_python(path, env):
+    code, out = run([sys.executable, os.path.abspath(__file__), "--one", path], env)
+    match = re.search(r"^@@ (\d+) (\d+) (\d+)$", out, re.M)
+    if not match:
+        return 0, 1, 0, out
+    passed, failed, skipped = map(int, match.groups())
+    notes = "\n".join(sorted(set(re.findall(r"skipped:.*", out)))) if not failed else out
+    return passed, failed, skipped, notes
+
+
+def run_one_python(path):
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__))))
+    suite = unittest.defaultTestLoader.discover(os.path.dirname(path), os.path.basename(path))
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    skipped = len(result.skipped)
+    for test, reason in result.skipped:
+        print(f"skipped: {test.id()}: {reason}")
+    print(f"@@ {result.testsRun - failed - skipped} {failed} {skipped}")
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--one", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("select", nargs="*")
+    args = parser.parse_args()
+    if args.one:
+        return run_one_python(args.one)
+
+    env = dict(os.environ, BUILD=os.path.abspath(args.build), LC_ALL="C.UTF-8")
+    suites = [(run_criterion, p) for p in sorted(glob.glob(f"{args.build}/tests/unit/*")) if os.access(p, os.X_OK)]
+    suites += [(run_replay, p) for p in sorted(glob.glob(f"{args.build}/tests/fuzz/*")) if os.access(p, os.X_OK)]
+    suites += [(run_python, p) for p in sorted(glob.glob("tests/*/test_*.py"))]
+    suites = [s for s in suites if not args.select or any(word in s[1] for word in args.select)]
+    tally = Tally()
+    for runner, path in suites:
+        start = time.monotonic()
+        passed, failed, skipped, detail = runner(path, env)
+        tally.add(passed, failed, skipped)
+        report(os.path.relpath(path), passed, failed, skipped, time.monotonic() - start, detail)
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 1 if tally.failed or not tally.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
