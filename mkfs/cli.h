@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.h - the manner that the command-line programs share: error lines, strict numbers, sizes.
+ *
+ * The program's name is the C library's program_invocation_short_name. Errors go to stderr.
+ */
+#ifndef ENTROFS_CLI_H
+#define ENTROFS_CLI_H
+
+#include <stdint.h>
+
+/* Prints "prog: cannot VERB 'file': reason" (file NULL: "prog: cannot VERB: reason"). */
+__attribute__((format(printf, 3, 4))) void cli_cannot(const char *verb, const char *file,
+						      const char *reason, ...);
+
+/* Prints "prog: message" and where to find help. */
+__attribute__((format(printf, 1, 2))) void cli_usage_error(const char *message, ...);
+
+/* Reads a decimal number of digits only, at most max; else -1 and *value is left alone. */
+int cli_uint(const char *text, uint64_t max, uint64_t *value);
+
+enum { CLI_SIZE_TEXT = 16 };
+
+/* Writes a size for a person, such as "12.3 MiB" or "512 B"; returns text. */
+char *cli_size(uint64_t bytes, char text[CLI_SIZE_TEXT]);
+
+#endif
