@@ -94,7 +94,7 @@ benchmarks := $(BENCH:%.c=$(BUILD)/%)
 unit_tests := $(UNIT:%.c=$(BUILD)/%)
 replays    := $(FUZZ:%.c=$(BUILD)/%)
 
-.PHONY: all deps deps-dev demo check check-arm64 bench fuzz lint install uninstall clean tests
+.PHONY: all deps deps-dev demo check check-threads check-arm64 bench fuzz lint install uninstall clean tests
 .DELETE_ON_ERROR:
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules
@@ -174,7 +174,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
 
 PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
 	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy
-PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc \
+PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
 	gcc-aarch64-linux-gnu qemu-user-static qemu-user
 apt = $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
 
@@ -190,6 +190,10 @@ demo: all
 
 check: all tests
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD)
+
+# The suites that run threads of ours, for SAN=thread.
+check-threads: all tests
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit/image unit/fs mount cli
 
 check-arm64:
 	$(Q)tests/arm64/run.sh
