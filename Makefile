@@ -116,6 +116,8 @@ $(shell mkdir -p $(BUILD); \
 $(BUILD)/fs/%.o $(BUILD)/benchmarks/%.o: EXTRA_CPPFLAGS = $(FUSE_CFLAGS)
 # Only a kernel file may use more than the baseline instruction set; it runs after a CPU check.
 $(BUILD)/codec/x86/%_avx2.o: EXTRA_CFLAGS = -mavx2 -mbmi -mbmi2 -mpopcnt -mlzcnt
+# Its loops over arrays are written for the vectoriser, which gcc 12 runs fully at -O3 only.
+$(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
 # The demo is the one program where a little numerical freedom buys vectorised inner loops.
 $(BUILD)/runtime-demo/%.o: EXTRA_CFLAGS = -O3 -fno-math-errno -fno-trapping-math \
 	-fassociative-math -fno-signed-zeros
