@@ -70,8 +70,9 @@ void codec_design(const uint64_t counts[CODEC_SYMBOLS], size_t block_size,
 enum codec_result codec_tree_build(struct codec_tree *tree, const struct codec_table *table);
 
 /*
- * Encodes src[0..size), 1 <= size <= CODEC_BLOCK_MAX, every symbol present in the table. On
- * CODEC_OK *coded_size bytes of dst[0..capacity) are written; CODEC_TOO_LARGE leaves dst undefined.
+ * Encodes src[0..size), 1 <= size <= CODEC_BLOCK_MAX. On CODEC_OK exactly *coded_size bytes of
+ * dst[0..capacity) are written. CODEC_TOO_LARGE: *coded_size is what it takes, dst is untouched.
+ * CODEC_BAD_TABLE: a symbol of src has no code.
  */
 enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src, size_t size,
 			       uint8_t *dst, size_t capacity, size_t *coded_size,

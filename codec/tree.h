@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - the code tree as the encoder and the kernels see it; private to codec/.
+ *
+ * Symbols are renumbered by RANK: their place when all chunks are laid side by side in canonical
+ * order. A subtree then is a range of ranks, an inner node one comparison (rank >= split: right),
+ * a flat index the distance from the chunk's first rank.
+ */
+#ifndef ENTROFS_CODEC_TREE_H
+#define ENTROFS_CODEC_TREE_H
+
+#include "codec/codec.h"
+
+enum {
+	CODEC_NODES_MAX = 2 * CODEC_SYMBOLS - 1,
+	CODEC_LIST_SLACK = 64, /* bytes a kernel may write or read past the end of a list */
+};
+
+/* Nodes lie in pre-order: the left child of an inner node follows it. */
+struct codec_node {
+	uint8_t depth;
+	uint8_t
+	    width; /* bits stored per element: 1 for an inner node, the flat index for a chunk */
+	uint8_t first;  /* lowest rank below */
+	uint8_t split;  /* inner: lowest rank of the right child */
+	uint16_t right; /* inner: number of the right child; chunk: 0 */
+};
+
+struct codec_tree {
+	_Alignas(64) uint8_t symbols[CODEC_SYMBOLS + CODEC_LIST_SLACK]; /* by rank; then zeros */
+	uint8_t ranks[CODEC_SYMBOLS];                                   /* by symbol */
+	uint8_t lengths[CODEC_SYMBOLS]; /* bits of a symbol's code, or CODEC_ABSENT */
+	uint16_t symbol_count;          /* symbols present */
+	uint16_t node_count;
+	uint16_t postorder[CODEC_NODES_MAX]; /* node numbers, left to right, children first */
+	struct codec_node nodes[CODEC_NODES_MAX];
+};
+
+/*
+ * A node's elements, in two lists by parity of depth: the node at depth d with elements
+ * [offset, offset + count) has them in lists[d & 1] at that offset, its children share the same
+ * range of the other list. Going left to right, whatever lies to the right of a node's range in
+ * its own list is not needed any more (encoder: its own children's) or not yet (decoder), so that
+ * over-wide stores to the right do no harm in a decoder.
+ */
+struct codec_extent {
+	uint32_t offset;
+	uint32_t count;
+	uint32_t position; /* of the node's first bit in the coded block */
+};
+
+struct codec_scratch {
+	_Alignas(64) uint8_t lists[2][CODEC_BLOCK_MAX + CODEC_LIST_SLACK];
+	struct codec_extent extents[CODEC_NODES_MAX];
+};
+
+#endif

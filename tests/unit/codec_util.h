@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* codec_util.h - what the codec's tests share: working memory, guarded buffers, test data. */
+#ifndef ENTROFS_TESTS_CODEC_UTIL_H
+#define ENTROFS_TESTS_CODEC_UTIL_H
+
+#include "codec/codec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct codec_bench {
+	struct codec_table table;
+	struct codec_tree *tree;
+	struct codec_scratch *scratch;
+	struct codec_planner *planner;
+};
+
+static inline void *codec_aligned(size_t size)
+{
+	void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static inline struct codec_bench codec_bench_create(void)
+{
+	return (struct codec_bench){.tree = codec_aligned(codec_tree_size),
+				    .scratch = codec_aligned(codec_scratch_size),
+				    .planner = codec_aligned(codec_planner_size)};
+}
+
+static inline void codec_bench_destroy(struct codec_bench *bench)
+{
+	free(bench->tree);
+	free(bench->scratch);
+	free(bench->planner);
+}
+
+/* Bytes whose end is the end of accessible memory. */
+struct guarded {
+	uint8_t *bytes;
+	size_t size;
+	void *mapping;
+	size_t mapping_size;
+};
+
+static inline struct guarded guarded_create(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t body = (size + page - 1) / page * page;
+	uint8_t *mapping =
+	    mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mapping == MAP_FAILED || mprotect(mapping + body, page, PROT_NONE) != 0)
+		abort();
+	return (struct guarded){mapping + body - size, size, mapping, body + page};
+}
+
+static inline void guarded_destroy(struct guarded *guarded)
+{
+	munmap(guarded->mapping, guarded->mapping_size);
+}
+
+/* xorshift32; state is not 0 */
+static inline uint32_t codec_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+static inline double codec_random_gaussian(uint32_t *state)
+{
+	double sum = 0;
+
+	for (unsigned i = 0; i < 12; i++)
+		sum += codec_random(state) / 4294967296.0;
+	return sum - 6;
+}
+
+enum codec_shape {
+	SHAPE_ONE,
+	SHAPE_TWO,
+	SHAPE_FLAT,
+	SHAPE_FIBONACCI,
+	SHAPE_GAUSSIAN, /* bytes, 5.6 bits of entropy */
+	SHAPE_NIBBLES,  /* two nibbles, 2.9 bits of entropy */
+};
+
+static inline double codec_clamp(double value, double most)
+{
+	return value < 0 ? 0 : value > most ? most : value;
+}
+
+static inline void codec_fill(enum codec_shape shape, uint8_t *out, size_t size, uint32_t seed)
+{
+	uint32_t state = seed * 2654435761u + 1;
+
+	for (size_t i = 0; i < size; i++) {
+		uint32_t random = codec_random(&state);
+		double low, high;
+		switch (shape) {
+		case SHAPE_ONE:
+			out[i] = 42;
+			break;
+		case SHAPE_TWO:
+			out[i] = random % 10 == 0 ? 255 : 0;
+			break;
+		case SHAPE_FLAT:
+			out[i] = (uint8_t)(random >> 8);
+			break;
+		case SHAPE_FIBONACCI: /* each symbol 0.618 times as frequent as the one before */
+			out[i] = 0;
+			while (out[i] < 60 && codec_random(&state) % 1000 >= 382)
+				out[i]++;
+			break;
+		case SHAPE_GAUSSIAN:
+			low = rint(128 + 11.55 * codec_random_gaussian(&state));
+			out[i] = (uint8_t)codec_clamp(low, 255);
+			break;
+		case SHAPE_NIBBLES:
+			low = codec_clamp(rint(8 + 0.59 * codec_random_gaussian(&state)), 15);
+			high = codec_clamp(rint(8 + 0.59 * codec_random_gaussian(&state)), 15);
+			out[i] = (uint8_t)((unsigned)low | (unsigned)high << 4);
+			break;
+		}
+	}
+}
+
+/* A random complete code: a tree split at random, its leaves random chunks. */
+static inline void codec_random_table(struct codec_table *table, uint32_t seed)
+{
+	uint32_t state = seed * 2654435761u + 1;
+	uint8_t order[CODEC_SYMBOLS], depths[CODEC_SYMBOLS];
+	unsigned leaves = 1, used = 0, wanted = 1 + codec_random(&state) % 60;
+
+	for (unsigned i = 0; i < CODEC_SYMBOLS; i++)
+		order[i] = (uint8_t)i;
+	for (unsigned i = CODEC_SYMBOLS - 1; i > 0; i--) {
+		unsigned j = codec_random(&state) % (i + 1);
+		uint8_t swapped = order[i];
+		order[i] = order[j];
+		order[j] = swapped;
+	}
+	depths[0] = 0;
+	for (unsigned tries = 0; leaves < wanted && tries < 1000; tries++) {
+		unsigned i = codec_random(&state) % leaves;
+		if (depths[i] == CODEC_DEPTH_MAX)
+			continue;
+		depths[leaves++] = ++depths[i];
+	}
+	memset(table->code, CODEC_ABSENT, sizeof(table->code));
+	for (unsigned i = 0; i < leaves; i++) {
+		unsigned spare = CODEC_SYMBOLS - used - (leaves - i), bits = 0;
+		while (bits < CODEC_BITS_MAX && (2u << bits) - 1 <= spare &&
+		       codec_random(&state) % 3 > 0)
+			bits++;
+		for (unsigned n = 0; n < 1u << bits; n++)
+			table->code[order[used++]] = (uint8_t)(bits << 4 | depths[i]);
+	}
+}
+
+#endif
