@@ -14,6 +14,7 @@
 # Variables: V=1 shows commands; SAN=address,undefined or SAN=thread; CROSS=aarch64-linux-gnu;
 # CC, CFLAGS, LDFLAGS as usual (yours come last); BUILD is the output folder.
 
+VERSION      := 0.1.0
 PREFIX       ?= /usr/local
 FUZZ_SECONDS ?= 60
 PYTHON       ?= /usr/bin/python3
@@ -43,7 +44,6 @@ BASE_CPPFLAGS := -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DENTROFS_VERSION='"$(
 # No contraction: an image's bytes depend on floating point and must not depend on the machine.
 BASE_CFLAGS  := -std=c11 -O2 -g -ffp-contract=off -fno-strict-aliasing -pthread $(WARN)
 BASE_LDFLAGS := -pthread
-VERSION      := 0.1.0
 
 ifdef SAN
 BASE_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
