@@ -29,6 +29,8 @@ enum {
 	EFS_LARGE_STREAM = 4 << 20,    /* ... judged by its raw size, known before it is written */
 	EFS_SECTION_ALIGN = 8,         /* bytes; start of every section */
 	EFS_CHUNK_SIZE = 128 << 10,    /* raw bytes of each chunk of a section but the last */
+	EFS_CHUNK_RATIO = 64,          /* a chunk takes at least 1/64 of its raw size */
+	EFS_LOADED_MAX = 1 << 30,      /* raw bytes of the catalog or of an index, at most */
 	EFS_HASH_LEAF_LOG2 = 16,       /* bytes under one hash of the tree, log2 */
 	EFS_HASH_SHA256 = 1,
 	EFS_DIGEST_SIZE = 32,
@@ -44,8 +46,9 @@ enum {
 
 /*
  * A section: bytes cut in chunks of EFS_CHUNK_SIZE, each stored as one zstd frame, or as it is
- * where that is not smaller. The chunks are followed by one efs_chunk each. stored_size includes
- * both.
+ * where that is not smaller. A frame below raw size / EFS_CHUNK_RATIO is followed by a zstd
+ * skippable frame that fills up to that: what a reader allocates is bounded by what is stored. The
+ * chunks are followed by one efs_chunk each. stored_size includes both.
  */
 struct efs_section {
 	uint64_t offset;

@@ -55,6 +55,13 @@ int64_t image_lookup(const struct image *image, uint32_t directory, const char *
 /* A node's path from the root ("quantized/tensors/x.u8"), cut to size; returns its full length. */
 size_t image_path(const struct image *image, uint32_t node, char *path, size_t size);
 
+/*
+ * The piece that holds byte offset of a file, and where that piece starts in the file; -ENOENT at
+ * or past the file's end. The pieces of a file follow each other in number.
+ */
+int64_t image_find_piece(const struct image *image, uint32_t node, uint64_t offset,
+			 uint64_t *piece_start);
+
 /* One block of a stream, as its index describes it. */
 struct image_block {
 	uint64_t offset;      /* of the stored bytes, in the image */

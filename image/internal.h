@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* internal.h - an open image and a reader's scratch, shared by the files of image/ that read. */
+#ifndef ENTROFS_IMAGE_INTERNAL_H
+#define ENTROFS_IMAGE_INTERNAL_H
+
+#include "codec/codec.h"
+#include "image/catalog.h"
+#include "image/io.h"
+#include "image/reader.h"
+#include "image/section.h"
+
+#include <stdatomic.h>
+
+enum { INDEX_STEP = 64 }; /* blocks between two stored offsets of an index */
+
+/* A stream's index, validated. Immutable once published. */
+struct stream_index {
+	uint64_t blocks;
+	uint8_t *raw; /* malloc'ed: the index as it is on disk; the next five point
+			 into it or behind */
+	const struct codec_table *tables;
+	const uint32_t *checksums;
+	const uint16_t *sizes;
+	const uint8_t *kinds;
+	const uint8_t *arguments;
+	uint64_t *offsets; /* malloc'ed: of every INDEX_STEP-th block, from the stream's start */
+	uint8_t *trees;    /* aligned, tree_stride bytes for each table */
+	size_t tree_stride;
+};
+
+struct image {
+	struct image_file file;
+	struct efs_superblock super;
+	struct catalog catalog;
+	_Atomic(struct stream_index *) *indexes; /* one per stream; NULL until loaded */
+	_Atomic(struct section_map *) *blobs;    /* one per blob; NULL until loaded */
+};
+
+struct image_scratch {
+	struct codec_scratch *codec;
+	uint8_t *block;  /* CODEC_BLOCK_MAX bytes: a block that is wanted in part */
+	uint8_t *chunk;  /* EFS_CHUNK_SIZE bytes, once needed: a chunk that is wanted in part */
+	uint8_t *stored; /* stored bytes of a run of blocks */
+	size_t stored_size;
+	struct section_work section;
+};
+
+void stream_index_free(struct stream_index *index);
+
+static inline uint32_t block_raw_size(const struct efs_stream *stream, uint64_t block)
+{
+	uint64_t size = UINT64_C(1) << stream->block_log2;
+	uint64_t rest = stream->raw_size - (block << stream->block_log2);
+
+	return (uint32_t)(rest < size ? rest : size);
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* section.c - reads sections; see section.h. */
+#include "image/section.h"
+
+#include <errno.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+void section_work_free(struct section_work *work)
+{
+	ZSTD_freeDCtx(work->context);
+	free(work->stored);
+	*work = (struct section_work){0};
+}
+
+const char *section_fault(const struct efs_section *section, uint64_t begin, uint64_t end)
+{
+	uint64_t chunks = section_chunk_count(section->raw_size);
+
+	if (section->offset % EFS_SECTION_ALIGN)
+		return "it is not aligned";
+	if (section->offset < begin || section->offset > end ||
+	    section->stored_size > end - section->offset)
+		return "it lies outside the image's data";
+	if (section->raw_size > INT64_MAX)
+		return "it is too large";
+	if (section->stored_size / sizeof(struct efs_chunk) < chunks ||
+	    (section->stored_size != 0) != (chunks != 0))
+		return "its sizes contradict each other";
+	if (section->raw_size / EFS_CHUNK_RATIO > section->stored_size)
+		return "its stored size is too small for its raw size";
+	return NULL;
+}
+
+size_t section_chunk_raw_size(const struct section_map *map, uint64_t index)
+{
+	uint64_t rest = map->raw_size - index * EFS_CHUNK_SIZE;
+
+	return rest < EFS_CHUNK_SIZE ? (size_t)rest : EFS_CHUNK_SIZE;
+}
+
+static int check_chunks(struct section_map *map, const struct efs_section *section,
+			const struct efs_chunk *table, struct image_diag *diag)
+{
+	uint64_t offset = section->offset;
+	uint64_t left = section->stored_size - map->count * sizeof(*table);
+
+	for (uint64_t i = 0; i < map->count; i++) {
+		size_t raw_size = section_chunk_raw_size(map, i);
+		uint32_t size = table[i].stored_size;
+
+		if (size > raw_size || size < (raw_size + EFS_CHUNK_RATIO - 1) / EFS_CHUNK_RATIO ||
+		    size > left)
+			return image_fail(diag, -EUCLEAN,
+					  "section at byte %llu: chunk %llu has an impossible size",
+					  (unsigned long long)section->offset,
+					  (unsigned long long)i);
+		map->chunk[i].offset = offset;
+		map->chunk[i].stored_size = size;
+		map->chunk[i].checksum = table[i].checksum;
+		offset += size;
+		left -= size;
+	}
+	if (left)
+		return image_fail(diag, -EUCLEAN,
+				  "section at byte %llu: chunks do not add up to its stored size",
+				  (unsigned long long)section->offset);
+	return 0;
+}
+
+int section_map_load(struct section_map **map, const struct image_file *file,
+		     const struct efs_section *section, struct image_diag *diag)
+{
+	uint64_t count = section_chunk_count(section->raw_size);
+	size_t table_size = (size_t)count * sizeof(struct efs_chunk);
+	struct efs_chunk *table = malloc(table_size ? table_size : 1);
+	struct section_map *made =
+	    malloc(sizeof(*made) + (size_t)count * sizeof(struct section_chunk));
+	int err;
+
+	if (!table || !made) {
+		err = image_fail(diag, -ENOMEM, "out of memory");
+		goto out;
+	}
+	made->raw_size = section->raw_size;
+	made->count = count;
+	err = io_read(file, section->offset + section->stored_size - table_size, table, table_size,
+		      diag);
+	if (!err)
+		err = check_chunks(made, section, table, diag);
+	if (!err) {
+		*map = made;
+		made = NULL;
+	}
+out:
+	free(made);
+	free(table);
+	return err;
+}
+
+static int prepare(struct section_work *work)
+{
+	if (!work->stored)
+		work->stored = malloc(EFS_CHUNK_SIZE);
+	if (!work->context)
+		work->context = ZSTD_createDCtx();
+	return work->stored && work->context ? 0 : -ENOMEM;
+}
+
+int section_read_chunk(const struct section_map *map, uint64_t index, const struct image_file *file,
+		       uint8_t *raw, struct section_work *work, struct image_diag *diag)
+{
+	const struct section_chunk *chunk = &map->chunk[index];
+	size_t raw_size = section_chunk_raw_size(map, index);
+	int err;
+
+	if (chunk->stored_size == raw_size) {
+		err = io_read(file, chunk->offset, raw, raw_size, diag);
+		if (err)
+			return err;
+	} else {
+		err = prepare(work);
+		if (err)
+			return image_fail(diag, err, "out of memory");
+		err = io_read(file, chunk->offset, work->stored, chunk->stored_size, diag);
+		if (err)
+			return err;
+		if (ZSTD_decompressDCtx(work->context, raw, raw_size, work->stored,
+					chunk->stored_size) != raw_size)
+			return image_fail(diag, -EUCLEAN, "chunk at byte %llu: not valid zstd data",
+					  (unsigned long long)chunk->offset);
+	}
+	if (libdeflate_crc32(0, raw, raw_size) != chunk->checksum)
+		return image_fail(diag, -EUCLEAN, "chunk at byte %llu: wrong checksum",
+				  (unsigned long long)chunk->offset);
+	return 0;
+}
+
+int section_load(const struct image_file *file, const struct efs_section *section, uint8_t **raw,
+		 struct image_diag *diag)
+{
+	struct section_work work = {0};
+	struct section_map *map = NULL;
+	uint8_t *made = NULL;
+	int err = section_map_load(&map, file, section, diag);
+
+	if (err)
+		return err;
+	made = malloc(section->raw_size ? (size_t)section->raw_size : 1);
+	if (!made)
+		err = image_fail(diag, -ENOMEM, "out of memory");
+	for (uint64_t i = 0; !err && i < map->count; i++)
+		err = section_read_chunk(map, i, file, made + i * EFS_CHUNK_SIZE, &work, diag);
+	if (!err) {
+		*raw = made;
+		made = NULL;
+	}
+	free(made);
+	free(map);
+	section_work_free(&work);
+	return err;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * section.h - bytes stored in zstd'ed chunks that can be read one by one.
+ *
+ * On disk: the chunks, then one efs_chunk for each. A chunk is never stored in less than 1/64 of
+ * its raw size (the writer fills up with a zstd skippable frame), so that whoever allocates by raw
+ * size spends at most 64 times the bytes that are really there: no image is a decompression bomb.
+ */
+#ifndef ENTROFS_IMAGE_SECTION_H
+#define ENTROFS_IMAGE_SECTION_H
+
+#include "image/buffer.h"
+#include "image/diag.h"
+#include "image/format.h"
+#include "image/io.h"
+
+struct section_chunk {
+	uint64_t offset; /* of the stored bytes, in the image */
+	uint32_t stored_size;
+	uint32_t checksum;
+};
+
+/* Where a section's chunks are; validated. One malloc'ed piece, freed with free(). */
+struct section_map {
+	uint64_t raw_size;
+	uint64_t count;
+	struct section_chunk chunk[];
+};
+
+/* What reading needs besides the destination; one user at a time. Zero-initialised is empty. */
+struct section_work {
+	void *context;   /* ZSTD_DCtx */
+	uint8_t *stored; /* EFS_CHUNK_SIZE bytes */
+};
+void section_work_free(struct section_work *work);
+
+static inline uint64_t section_chunk_count(uint64_t raw_size)
+{
+	return raw_size / EFS_CHUNK_SIZE + (raw_size % EFS_CHUNK_SIZE != 0);
+}
+
+/* Why this section cannot lie within bytes [begin, end) of an image, or NULL. */
+const char *section_fault(const struct efs_section *section, uint64_t begin, uint64_t end);
+
+/* Reads and validates the chunk sizes of a section without fault. */
+int section_map_load(struct section_map **map, const struct image_file *file,
+		     const struct efs_section *section, struct image_diag *diag);
+
+/* Raw bytes of chunk number index. */
+size_t section_chunk_raw_size(const struct section_map *map, uint64_t index);
+
+/* Reads a chunk into raw[0..section_chunk_raw_size()) and verifies it. */
+int section_read_chunk(const struct section_map *map, uint64_t index, const struct image_file *file,
+		       uint8_t *raw, struct section_work *work, struct image_diag *diag);
+
+/* Reads all of a section without fault; *raw is malloc'ed (of at least one byte). */
+int section_load(const struct image_file *file, const struct efs_section *section, uint8_t **raw,
+		 struct image_diag *diag);
+
+/*
+ * Builds a section from bytes put in pieces of any size and passes its stored bytes to put().
+ * Zero-initialise, begin, put, end; begin again for the next; free at last.
+ */
+struct section_builder {
+	int (*put)(void *to, const void *data, size_t size, struct image_diag *diag);
+	void *to;
+	uint64_t raw_size;    /* put so far */
+	uint64_t stored_size; /* passed on so far; final after end */
+	struct buffer chunks; /* efs_chunk each */
+	void *context;        /* ZSTD_CCtx */
+	uint8_t *raw;         /* EFS_CHUNK_SIZE bytes: the chunk being filled */
+	size_t filled;
+	uint8_t *stored; /* a compressed chunk */
+};
+int section_builder_begin(struct section_builder *builder,
+			  int (*put)(void *to, const void *data, size_t size,
+				     struct image_diag *diag),
+			  void *to, struct image_diag *diag);
+int section_builder_put(struct section_builder *builder, const void *data, size_t size,
+			struct image_diag *diag);
+int section_builder_end(struct section_builder *builder, struct image_diag *diag);
+void section_builder_free(struct section_builder *builder);
+
+#endif

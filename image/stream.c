@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream.c - a stream's block index: loaded, validated whole, then published.
+ *
+ * The index stays in memory as it lies on disk, 8 bytes a block; offsets are the sums of the sizes
+ * before them, kept for every 64th block. Threads that need an index at the same time may load it
+ * twice; one compare-and-swap decides whose copy stays, so nobody ever waits.
+ */
+#include "image/internal.h"
+
+#include <errno.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TREE_ALIGN = 64 };
+
+void stream_index_free(struct stream_index *index)
+{
+	if (!index)
+		return;
+	free(index->raw);
+	free(index->offsets);
+	free(index->trees);
+	free(index);
+}
+
+static void find_columns(struct stream_index *index, const struct efs_stream *stream)
+{
+	const uint8_t *at = index->raw;
+
+	index->blocks = stream_blocks(stream);
+	index->tables = (const void *)at;
+	at += (size_t)stream->table_count * sizeof(struct codec_table);
+	index->checksums = (const void *)at;
+	at += index->blocks * sizeof(uint32_t);
+	index->sizes = (const void *)at;
+	at += index->blocks * sizeof(uint16_t);
+	index->kinds = at;
+	at += index->blocks;
+	index->arguments = at;
+}
+
+static uint32_t block_stored_size(const struct stream_index *index, const struct efs_stream *stream,
+				  uint64_t block)
+{
+	switch (index->kinds[block]) {
+	case EFS_BLOCK_CODED:
+		return index->sizes[block];
+	case EFS_BLOCK_RAW:
+		return block_raw_size(stream, block);
+	default:
+		return 0;
+	}
+}
+
+static const char *block_fault(const struct stream_index *index, const struct efs_stream *stream,
+			       uint64_t block)
+{
+	uint16_t size = index->sizes[block];
+	uint8_t argument = index->arguments[block];
+
+	switch (index->kinds[block]) {
+	case EFS_BLOCK_RAW:
+		return size || argument ? "a raw block has a size or an argument" : NULL;
+	case EFS_BLOCK_CODED:
+		if (argument >= stream->table_count)
+			return "its code table does not exist";
+		return size && size < block_raw_size(stream, block)
+			   ? NULL
+			   : "its stored size is impossible";
+	case EFS_BLOCK_CONSTANT:
+		return size ? "a constant block has a size" : NULL;
+	default:
+		return "it is of an unknown kind";
+	}
+}
+
+static int check_blocks(struct stream_index *index, const struct efs_stream *stream,
+			uint32_t number, struct image_diag *diag)
+{
+	uint64_t offset = 0;
+
+	for (uint64_t i = 0; i < index->blocks; i++) {
+		const char *fault = block_fault(index, stream, i);
+
+		if (fault)
+			return image_fail(diag, -EUCLEAN, "stream %u: index: block %llu: %s",
+					  number, (unsigned long long)i, fault);
+		if (i % INDEX_STEP == 0)
+			index->offsets[i / INDEX_STEP] = offset;
+		/* At most raw_size in all, so no overflow. */
+		offset += block_stored_size(index, stream, i);
+	}
+	if (offset != stream->stored_size)
+		return image_fail(diag, -EUCLEAN,
+				  "stream %u: index: blocks do not add up to the stored size",
+				  number);
+	return 0;
+}
+
+static int build_trees(struct stream_index *index, const struct efs_stream *stream, uint32_t number,
+		       struct image_diag *diag)
+{
+	for (uint32_t i = 0; i < stream->table_count; i++) {
+		void *tree = index->trees + i * index->tree_stride;
+
+		if (codec_tree_build(tree, &index->tables[i]) != CODEC_OK)
+			return image_fail(diag, -EUCLEAN,
+					  "stream %u: index: code table %u is not a complete code",
+					  number, i);
+	}
+	return 0;
+}
+
+static int load(struct stream_index *index, const struct image *image, uint32_t number,
+		struct image_diag *diag)
+{
+	const struct efs_stream *stream = &image->catalog.streams[number];
+	struct image_diag detail = {0};
+	int err = section_load(&image->file, &stream->index, &index->raw, &detail);
+
+	if (err)
+		return image_fail(diag, err, "stream %u: index: %s", number, detail.text);
+	find_columns(index, stream);
+	index->offsets = malloc((size_t)(index->blocks / INDEX_STEP + 1) * sizeof(uint64_t));
+	index->tree_stride = (codec_tree_size + TREE_ALIGN - 1) / TREE_ALIGN * TREE_ALIGN;
+	index->trees =
+	    aligned_alloc(TREE_ALIGN, index->tree_stride * ((size_t)stream->table_count + 1));
+	if (!index->offsets || !index->trees)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	err = check_blocks(index, stream, number, diag);
+	return err ? err : build_trees(index, stream, number, diag);
+}
+
+int image_load_index(struct image *image, uint32_t stream, struct image_diag *diag)
+{
+	_Atomic(struct stream_index *) *slot = &image->indexes[stream];
+	struct stream_index *made, *none = NULL;
+	int err;
+
+	if (atomic_load_explicit(slot, memory_order_acquire))
+		return 0;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	err = load(made, image, stream, diag);
+	if (err || !atomic_compare_exchange_strong_explicit(slot, &none, made, memory_order_acq_rel,
+							    memory_order_acquire))
+		stream_index_free(made);
+	return err;
+}
+
+static const struct stream_index *loaded(const struct image *image, uint32_t stream)
+{
+	return atomic_load_explicit(&image->indexes[stream], memory_order_acquire);
+}
+
+uint64_t image_block_count(const struct image *image, uint32_t stream)
+{
+	return stream_blocks(&image->catalog.streams[stream]);
+}
+
+struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block)
+{
+	const struct efs_stream *record = &image->catalog.streams[stream];
+	const struct stream_index *index = loaded(image, stream);
+	uint64_t offset = record->offset + index->offsets[block / INDEX_STEP];
+
+	for (uint64_t i = block - block % INDEX_STEP; i < block; i++)
+		offset += block_stored_size(index, record, i);
+	return (struct image_block){
+	    .offset = offset,
+	    .stored_size = block_stored_size(index, record, block),
+	    .raw_size = block_raw_size(record, block),
+	    .checksum = index->checksums[block],
+	    .kind = index->kinds[block],
+	    .argument = index->arguments[block],
+	};
+}
+
+const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table)
+{
+	return &loaded(image, stream)->tables[table];
+}
+
+int image_decode_block(const struct image *image, uint32_t stream, uint64_t block,
+		       const uint8_t *stored, uint8_t *raw, struct image_scratch *scratch,
+		       struct image_diag *diag)
+{
+	const struct efs_stream *record = &image->catalog.streams[stream];
+	const struct stream_index *index = loaded(image, stream);
+	uint32_t raw_size = block_raw_size(record, block);
+	uint8_t argument = index->arguments[block];
+	enum codec_result result = CODEC_OK;
+
+	switch (index->kinds[block]) {
+	case EFS_BLOCK_RAW:
+		memcpy(raw, stored, raw_size);
+		break;
+	case EFS_BLOCK_CONSTANT:
+		memset(raw, argument, raw_size);
+		break;
+	default:
+		result = codec_decode((const void *)(index->trees + argument * index->tree_stride),
+				      stored, index->sizes[block], raw, raw_size, scratch->codec);
+	}
+	if (result == CODEC_OK && libdeflate_crc32(0, raw, raw_size) == index->checksums[block])
+		return 0;
+	return image_fail(diag, -EUCLEAN, "stream %u: block %llu at byte %llu: %s", stream,
+			  (unsigned long long)block,
+			  (unsigned long long)image_block(image, stream, block).offset,
+			  result == CODEC_OK ? "wrong checksum" : "not decodable");
+}
