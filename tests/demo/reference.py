@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""An independent, plain reading of the conventions: quantizer, forward pass and tokenizers in Python.
+
+Nothing here is shared with the programs under test; it is written to be read, in double precision.
+"""
+import json
+import os
+import re
+import shutil
+import struct
+import unicodedata
+
+import numpy as np
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+
+
+def read_safetensors(path):
+    """{name: (dtype, shape, raw bytes)} of one file."""
+    with open(path, "rb") as file:
+        length, = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        data = file.read()
+    header.pop("__metadata__", None)
+    return {name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+            for name, entry in header.items()}
+
+
+def to_double(dtype, raw):
+    if dtype == "BF16":
+        high = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
+        return high.view(np.float32).astype(np.float64)
+    return np.frombuffer(raw, DTYPES[dtype]).astype(np.float64)
+
+
+def quantize(values, bits):
+    """(scheme, scale, zero point, codes) of a flat array of doubles."""
+    top = 2 ** bits - 1
+    low, high = values.min(), values.max()
+    if low == high:
+        scale = np.float32(low) if low != 0 else np.float32(1)
+        return "constant", scale, 0, np.full(values.size, 1 if low != 0 else 0, np.uint8)
+    if low >= 0 or high <= 0:
+        scheme, zero = "unsigned", 0
+        largest = high if low >= 0 else low  # the scale of a negative tensor is negative
+        scale = np.float32(largest / top)
+    else:
+        scheme = "asymmetric"
+        scale = np.float32((high - low) / top)
+        zero = int(np.rint(-low / np.float64(scale)))
+    codes = np.clip(np.rint(values / np.float64(scale)) + zero, 0, top)
+    return scheme, scale, zero, codes.astype(np.uint8)
+
+
+def pack(codes):
+    """Two codes to a byte, the first in the low nibble."""
+    padded = np.append(codes, np.zeros(codes.size % 2, np.uint8))
+    return (padded[0::2] | padded[1::2] << 4).astype(np.uint8)
+
+
+def write_folder(source, target, bits, bits_for=lambda name: None, keep=lambda name: False):
+    """What a mounted image of this model shows to a reader of tensors: the manifest and the files."""
+    tensors = os.path.join(target, "quantized", "tensors")
+    os.makedirs(tensors)
+    for name in os.listdir(source):
+        if name.endswith(".json"):
+            shutil.copy(os.path.join(source, name), target)
+    entries = []
+    for name, (dtype, shape, raw) in read_safetensors(os.path.join(source, "model.safetensors")).items():
+        entry = {"name": name, "dtype": dtype, "shape": shape}
+        if len(shape) < 2 or keep(name):
+            entry.update(bits=None, file=f"tensors/{name}.{dtype.lower()}")
+            data = raw
+        else:
+            own = bits_for(name) or bits
+            scheme, scale, zero, codes = quantize(to_double(dtype, raw), own)
+            entry.update(bits=own, scheme=scheme, scale=float(scale), zero_point=zero,
+                         file=f"tensors/{name}.u{own}")
+            data = (codes if own == 8 else pack(codes)).tobytes()
+        with open(os.path.join(target, "quantized", entry["file"]), "wb") as file:
+            file.write(data)
+        entries.append(entry)
+    with open(os.path.join(target, "quantized", "manifest.json"), "w") as file:
+        json.dump({"format": 1, "tensors": entries}, file)
+
+
+def read_folder(folder):
+    """{name: double array} from a manifest and its files, dequantized."""
+    weights = {}
+    with open(os.path.join(folder, "quantized", "manifest.json")) as file:
+        entries = json.load(file)["tensors"]
+    for entry in entries:
+        with open(os.path.join(folder, "quantized", entry["file"]), "rb") as file:
+            raw = file.read()
+        count = int(np.prod(entry["shape"]))
+        if entry["bits"] is None:
+            values = to_double(entry["dtype"], raw)
+        else:
+            codes = np.frombuffer(raw, np.uint8)
+            if entry["bits"] == 4:
+                codes = np.stack([codes & 15, codes >> 4], axis=1).reshape(-1)[:count]
+            values = entry["scale"] * (codes.astype(np.float64) - entry["zero_point"])
+        weights[entry["name"]] = values.reshape(entry["shape"])
+    return weights
+
+
+class Llama:
+    """The whole sequence at once, all positions of a layer together."""
+
+    def __init__(self, folder):
+        with open(os.path.join(folder, "config.json")) as file:
+            self.config = json.load(file)
+        self.weights = read_folder(folder)
+
+    def norm(self, x, name):
+        mean = np.mean(x * x, axis=-1, keepdims=True)
+        return x / np.sqrt(mean + self.config["rms_norm_eps"]) * self.weights[name + ".weight"]
+
+    def rotate(self, x):
+        positions, half = x.shape[0], x.shape[2] // 2
+        rates = self.config.get("rope_theta", 10000.0) ** (-np.arange(half) / half)
+        angles = np.arange(positions)[:, None, None] * rates
+        first, second = x[..., :half], x[..., half:]
+        return np.concatenate([first * np.cos(angles) - second * np.sin(angles),
+                               second * np.cos(angles) + first * np.sin(angles)], axis=-1)
+
+    def logits(self, ids):
+        c, w = self.config, self.weights
+        heads, kv_heads = c["num_attention_heads"], c.get("num_key_value_heads", c["num_attention_heads"])
+        size = c.get("head_dim") or c["hidden_size"] // heads
+        n = len(ids)
+        x = w["model.embed_tokens.weight"][ids]
+        future = np.triu(np.full((n, n), -np.inf), 1)
+        for layer in range(c["num_hidden_layers"]):
+            at = f"model.layers.{layer}."
+            h = self.norm(x, at + "input_layernorm")
+            q, k, v = (h @ w[f"{at}self_attn.{part}_proj.weight"].T for part in "qkv")
+            q = self.rotate(q.reshape(n, heads, size))
+            k = np.repeat(self.rotate(k.reshape(n, kv_heads, size)), heads // kv_heads, axis=1)
+            v = np.repeat(v.reshape(n, kv_heads, size), heads // kv_heads, axis=1)
+            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(size) + future
+            scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            scores /= scores.sum(axis=-1, keepdims=True)
+            mixed = np.einsum("hqk,khd->qhd", scores, v).reshape(n, heads * size)
+            x = x + mixed @ w[at + "self_attn.o_proj.weight"].T
+            h = self.norm(x, at + "post_attention_layernorm")
+            gate = h @ w[at + "mlp.gate_proj.weight"].T
+            h = gate / (1 + np.exp(-gate)) * (h @ w[at + "mlp.up_proj.weight"].T)
+            x = x + h @ w[at + "mlp.down_proj.weight"].T
+        x = self.norm(x, "model.norm")
+        name = "model.embed_tokens" if c.get("tie_word_embeddings") else "lm_head"
+        return x @ w[name + ".weight"].T
+
+    def greedy(self, ids, count):
+        ids = list(ids)
+        for _ in range(count):
+            ids.append(int(np.argmax(self.logits(ids)[-1])))
+        return ids[-count:]
+
+
+def letter_kind(char):
+    """What \\s, \\p{L} and \\p{N} say."""
+    if char.isspace() and char not in "\x1c\x1d\x1e\x1f":  # Python alone calls those four spaces
+        return "s"
+    return {"L": "l", "N": "n"}.get(unicodedata.category(char)[0], "o")
+
+
+def gpt2_words(text):
+    """The pattern of GPT-2, over a shadow of the text in which a letter names a character's kind."""
+    shadow = "".join(letter_kind(char) for char in text)
+    words, at = [], 0
+    while at < len(text):
+        ending = re.match(r"'(?:s|t|re|ve|m|ll|d)", text[at:])
+        blank = 1 if text[at] == " " else 0
+        match = re.match(r"l+|n+|o+", shadow[at + blank:])
+        if ending:
+            end = at + ending.end()
+        elif match:
+            end = at + blank + match.end()
+        else:  # spaces: all of them at the end, else all but the last, which is left to the next word
+            end = at + re.match("s+", shadow[at:]).end()
+            end = end if end == len(text) else max(end - 1, at + 1)
+        words.append(text[at:end])
+        at = end
+    return words
+
+
+def merge(symbols, ranks):
+    symbols = list(symbols)
+    while True:
+        pairs = [(ranks.get(pair), i) for i, pair in enumerate(zip(symbols, symbols[1:]))]
+        pairs = [pair for pair in pairs if pair[0] is not None]
+        if not pairs:
+            return symbols
+        _, i = min(pairs)
+        symbols[i:i + 2] = [symbols[i] + symbols[i + 1]]
+
+
+def byte_alphabet():
+    own = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in own]
+    return {**{byte: chr(byte) for byte in own}, **{byte: chr(256 + i) for i, byte in enumerate(others)}}
+
+
+class Tokenizer:
+    def __init__(self, folder):
+        with open(os.path.join(folder, "tokenizer.json")) as file:
+            self.json = json.load(file)
+        self.vocab = self.json["model"]["vocab"]
+        lines = self.json["model"]["merges"]
+        self.ranks = {tuple(line.split(" ") if isinstance(line, str) else line): rank
+                      for rank, line in enumerate(lines)}
+        self.added = {token["content"]: token["id"] for token in self.json["added_tokens"]}
+        self.texts = {number: text for text, number in {**self.vocab, **self.added}.items()}
+        self.byte_level = self.json["pre_tokenizer"] is not None
+        self.alphabet = byte_alphabet()
+
+    def encode(self, text):
+        pattern = "|".join(re.escape(added) for added in sorted(self.added, key=len, reverse=True))
+        ids = [] if self.byte_level else [1]  # <s>, by the post-processor of the one model we have
+        for part in re.split(f"({pattern})", text):
+            if part in self.added:
+                ids.append(self.added[part])
+            elif part:
+                ids += self.encode_bytes(part) if self.byte_level else self.encode_characters(part)
+        return ids
+
+    def encode_bytes(self, text):
+        ids = []
+        for word in gpt2_words(text):
+            symbols = merge([self.alphabet[byte] for byte in word.encode()], self.ranks)
+            ids += [self.vocab[symbol] for symbol in symbols]
+        return ids
+
+    def encode_characters(self, text):
+        symbols = []
+        for char in "\u2581" + text.replace(" ", "\u2581"):
+            symbols += [char] if char in self.vocab else [f"<0x{byte:02X}>" for byte in char.encode()]
+        return [self.vocab[symbol] for symbol in merge(symbols, self.ranks)]
+
+    def decode(self, ids):
+        """The text after something, so with its leading space."""
+        data = b""
+        back = {char: byte for byte, char in self.alphabet.items()}
+        for number in ids:
+            text = self.texts[number]
+            if text in self.added:
+                continue
+            if self.byte_level:
+                data += bytes(back[char] for char in text)
+            elif re.fullmatch("<0x[0-9A-F]{2}>", text):
+                data += bytes([int(text[3:5], 16)])
+            else:
+                data += text.replace("\u2581", " ").encode()
+        return data.decode(errors="replace")
