@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * entrofs.c - mounts a model image as a folder of plain files.
+ *
+ * Everything that can fail does so before the process goes to the background: the image is opened
+ * and validated, the mount is made, then the parent exits, and only then are there threads. Reads
+ * that come before the child is ready wait in the kernel.
+ */
+#include "codec/codec.h"
+#include "fs/log.h"
+#include "fs/ops.h"
+#include "fs/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	EXIT_USAGE = 2,
+	THREADS_MIN = 4, /* some wait for storage while others decode */
+	THREADS_MAX = 64,
+};
+
+/* A mount in the making, taken down by unmount() from whatever point it reached. */
+struct mount {
+	const struct options *options;
+	char *image_path; /* these two absolute: a daemon works in / */
+	char *mountpoint;
+	int fd; /* of the image; -1: none */
+	struct ops_volume volume;
+	struct fuse_session *session;
+	bool handles_signals;
+	bool mounted;
+};
+
+__attribute__((format(printf, 2, 3))) static int cannot_mount(const struct mount *mount,
+							      const char *format, ...)
+{
+	char reason[1024];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	log_error("cannot mount '%s': %s", mount->options->image, reason);
+	return -1;
+}
+
+/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
+static int open_image_file(struct mount *mount)
+{
+	mount->fd = open(mount->options->image, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat stat;
+	if (mount->fd < 0 || fstat(mount->fd, &stat))
+		return cannot_mount(mount, "%s", strerror(errno));
+	if (!S_ISREG(stat.st_mode) && !S_ISBLK(stat.st_mode))
+		return cannot_mount(mount, "not a file or block device");
+	mount->image_path = realpath(mount->options->image, NULL);
+	if (!mount->image_path)
+		return cannot_mount(mount, "%s", strerror(errno));
+	mount->volume.time = stat.st_mtim;
+	return 0;
+}
+
+static int open_image(struct mount *mount)
+{
+	if (open_image_file(mount))
+		return -1;
+	struct image_diag diag = {.text = ""};
+	struct ops_volume *volume = &mount->volume;
+	int error = image_open(&volume->image, mount->fd, mount->options->offset, &diag);
+	if (error) {
+		volume->image = NULL;
+		return cannot_mount(mount, "%s", diag.text[0] ? diag.text : strerror(-error));
+	}
+	error = reader_create(&volume->reader, volume->image, mount->image_path);
+	if (error)
+		return cannot_mount(mount, "%s", strerror(-error));
+	volume->uid = mount->options->uid;
+	volume->gid = mount->options->gid;
+	volume->umask = mount->options->umask;
+	return 0;
+}
+
+static int find_mountpoint(struct mount *mount)
+{
+	const char *path = mount->options->mountpoint;
+	struct stat stat;
+	mount->mountpoint = realpath(path, NULL);
+	if (!mount->mountpoint || lstat(mount->mountpoint, &stat)) {
+		int error = errno;
+		if (error == ENOTCONN)
+			return cannot_mount(mount,
+					    "mount point '%s': still taken by a daemon that was "
+					    "killed; run 'fusermount3 -uz' on it first",
+					    path);
+		return cannot_mount(mount, "mount point '%s': %s", path, strerror(error));
+	}
+	if (!S_ISDIR(stat.st_mode))
+		return cannot_mount(mount, "mount point '%s': %s", path, strerror(ENOTDIR));
+	return 0;
+}
+
+/* The words of libfuse and the kernel; NULL: out of memory. The caller frees them. */
+static char *session_words(const struct mount *mount)
+{
+	const struct options *options = mount->options;
+	char max_read[32], *words = NULL;
+	snprintf(max_read, sizeof(max_read), "max_read=%d", OPS_REQUEST_MAX);
+	char *fsname = NULL;
+	if (asprintf(&fsname, "fsname=%s", mount->image_path) < 0)
+		return NULL;
+	int failed = fuse_opt_add_opt(&words, "ro,nosuid,nodev,default_permissions") ||
+		     fuse_opt_add_opt(&words, "subtype=entrofs") ||
+		     fuse_opt_add_opt(&words, max_read) ||
+		     fuse_opt_add_opt_escaped(&words, fsname) ||
+		     (options->allow_other && fuse_opt_add_opt(&words, "allow_other")) ||
+		     (options->noatime && fuse_opt_add_opt(&words, "noatime")) ||
+		     (options->nodiratime && fuse_opt_add_opt(&words, "nodiratime")) ||
+		     (options->noexec && fuse_opt_add_opt(&words, "noexec"));
+	free(fsname);
+	if (failed) {
+		free(words);
+		return NULL;
+	}
+	return words;
+}
+
+static int create_session(struct mount *mount)
+{
+	struct fuse_lowlevel_ops ops = ops_table();
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	char *words = session_words(mount);
+	if (words && !fuse_opt_add_arg(&args, "entrofs") && !fuse_opt_add_arg(&args, "-o") &&
+	    !fuse_opt_add_arg(&args, words) &&
+	    !(mount->options->debug && fuse_opt_add_arg(&args, "-d")))
+		mount->session = fuse_session_new(&args, &ops, sizeof(ops), &mount->volume);
+	fuse_opt_free_args(&args);
+	free(words);
+	if (!mount->session)
+		return cannot_mount(mount, "%s", log_libfuse_reason("out of memory"));
+	return 0;
+}
+
+static int attach(struct mount *mount)
+{
+	if (find_mountpoint(mount) || create_session(mount))
+		return -1;
+	/* From here on a signal ends the loop, even one that has not begun, and so unmounts. */
+	if (fuse_set_signal_handlers(mount->session))
+		return cannot_mount(mount, "%s", log_libfuse_reason("cannot handle signals"));
+	mount->handles_signals = true;
+	if (fuse_session_mount(mount->session, mount->mountpoint))
+		return cannot_mount(mount, "mount point '%s': %s", mount->options->mountpoint,
+				    log_libfuse_reason("fusermount3 failed"));
+	mount->mounted = true;
+	log_libfuse_started();
+	return 0;
+}
+
+static unsigned thread_count(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cpus < THREADS_MIN)
+		return THREADS_MIN;
+	return cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
+}
+
+static int serve(struct mount *mount)
+{
+	if (fuse_daemonize(mount->options->foreground))
+		return cannot_mount(mount, "cannot go to the background");
+	if (!mount->options->foreground)
+		log_to_syslog();
+	int result;
+	if (mount->options->single_thread) {
+		result = fuse_session_loop(mount->session);
+	} else {
+		struct fuse_loop_config *config = fuse_loop_cfg_create();
+		if (!config)
+			return cannot_mount(mount, "%s", strerror(ENOMEM));
+		fuse_loop_cfg_set_clone_fd(config, 1);
+		fuse_loop_cfg_set_max_threads(config, thread_count());
+		result = fuse_session_loop_mt(mount->session, config);
+		fuse_loop_cfg_destroy(config);
+	}
+	/* Positive: the signal that ended it, which is the usual way. */
+	if (result < 0) {
+		log_error("'%s': serving ended: %s", mount->image_path, strerror(-result));
+		return -1;
+	}
+	return 0;
+}
+
+static void unmount(struct mount *mount)
+{
+	if (mount->mounted)
+		fuse_session_unmount(mount->session);
+	if (mount->handles_signals)
+		fuse_remove_signal_handlers(mount->session);
+	if (mount->session)
+		fuse_session_destroy(mount->session);
+	reader_destroy(mount->volume.reader);
+	if (mount->volume.image)
+		image_close(mount->volume.image);
+	if (mount->fd >= 0)
+		close(mount->fd);
+	free(mount->mountpoint);
+	free(mount->image_path);
+}
+
+/* ENTROFS_KERNEL is for tests, and for a machine on which the choice proves wrong. */
+static int choose_kernel(void)
+{
+	const char *name = getenv("ENTROFS_KERNEL");
+	if (!name || !*name || codec_use_kernel(name) == 0)
+		return 0;
+	char known[256] = "";
+	size_t used = 0;
+	for (size_t i = 0; codec_kernels[i] && used < sizeof(known); i++)
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s%s",
+					 i ? ", " : "", codec_kernels[i]->name,
+					 codec_kernels[i]->supported() ? "" : " (not on this CPU)");
+	log_error("ENTROFS_KERNEL: cannot use kernel '%s': known are %s", name, known);
+	return -1;
+}
+
+static void print_version(void)
+{
+	printf("entrofs %s\ndecoder: %s\nlibfuse: %s\n", ENTROFS_VERSION,
+	       codec_kernel_in_use()->name, fuse_pkgversion());
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	if (options_parse(&options, argc, argv))
+		return EXIT_USAGE;
+	if (options.command == OPTIONS_HELP) {
+		options_print_help();
+		return EXIT_SUCCESS;
+	}
+	if (choose_kernel())
+		return EXIT_USAGE;
+	if (options.command == OPTIONS_VERSION) {
+		print_version();
+		return EXIT_SUCCESS;
+	}
+	log_libfuse();
+	struct mount mount = {.options = &options, .fd = -1};
+	int failed = open_image(&mount) || attach(&mount) || serve(&mount);
+	unmount(&mount);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * log.c - messages of the daemon; see log.h.
+ *
+ * The state is file-static because what it mirrors is process-wide: stderr, syslog, and libfuse's
+ * log callback, which is given no pointer of ours. Its lock is held only to consult the table of
+ * recent messages, never while writing.
+ */
+#include "fs/log.h"
+
+#include "fs/libfuse.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+enum {
+	LINE_SIZE = 2048,   /* bytes; a longer message is cut */
+	RECENT_COUNT = 256, /* messages remembered, by hash; a collision forgets the older one */
+	RECENT_SECONDS = 60,
+};
+
+struct recent {
+	uint64_t hash;
+	time_t since; /* CLOCK_MONOTONIC seconds */
+	bool used;
+};
+
+static struct {
+	bool syslog;
+	bool libfuse_started;
+	char libfuse_reason[256];
+	pthread_mutex_t lock; /* of recent */
+	struct recent recent[RECENT_COUNT];
+} logger = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void make_printable(char *line)
+{
+	for (; *line; line++)
+		if ((unsigned char)*line < 0x20 || *line == 0x7f)
+			*line = '?';
+}
+
+static void write_line(int priority, char *line)
+{
+	make_printable(line);
+	if (logger.syslog)
+		syslog(priority, "%s", line);
+	else
+		fprintf(stderr, "entrofs: %s\n", line);
+}
+
+void log_error(const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	write_line(LOG_ERR, line);
+}
+
+/* True if this line was let through less than RECENT_SECONDS ago; else remembers it. */
+static bool is_recent(const char *line)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, 64 bits */
+	for (const char *c = line; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+
+	struct recent *slot = &logger.recent[hash % RECENT_COUNT];
+	pthread_mutex_lock(&logger.lock);
+	bool recent = slot->used && slot->hash == hash && now.tv_sec - slot->since < RECENT_SECONDS;
+	if (!recent)
+		*slot = (struct recent){.hash = hash, .since = now.tv_sec, .used = true};
+	pthread_mutex_unlock(&logger.lock);
+	return recent;
+}
+
+void log_limited(const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (!is_recent(line))
+		write_line(LOG_ERR, line);
+}
+
+void log_to_syslog(void)
+{
+	openlog("entrofs", LOG_PID, LOG_DAEMON);
+	logger.syslog = true;
+}
+
+static int priority_of(enum fuse_log_level level)
+{
+	return level <= FUSE_LOG_ERR       ? LOG_ERR
+	       : level <= FUSE_LOG_WARNING ? LOG_WARNING
+					   : LOG_DEBUG;
+}
+
+__attribute__((format(printf, 2, 0))) static void libfuse_message(enum fuse_log_level level,
+								  const char *format, va_list args)
+{
+	if (level >= FUSE_LOG_NOTICE && !logger.syslog) {
+		vfprintf(stderr, format, args); /* -d: whole and part lines, as they come */
+		return;
+	}
+	char line[LINE_SIZE];
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	const char *text = strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line;
+	if (logger.libfuse_started)
+		write_line(priority_of(level), line);
+	else
+		snprintf(logger.libfuse_reason, sizeof(logger.libfuse_reason), "%.*s",
+			 (int)sizeof(logger.libfuse_reason) - 1, text);
+}
+
+void log_libfuse(void)
+{
+	fuse_set_log_func(libfuse_message);
+}
+
+const char *log_libfuse_reason(const char *fallback)
+{
+	return logger.libfuse_reason[0] ? logger.libfuse_reason : fallback;
+}
+
+void log_libfuse_started(void)
+{
+	logger.libfuse_started = true;
+}
