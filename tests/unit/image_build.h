@@ -265,6 +265,69 @@ static inline void build_sample(struct sample *sample)
 	build_sample_into(sample, build_memfd());
 }
 
+enum { SMALL_STREAMS = 5, SMALL_BLOBS = 2 };
+
+/* A small image with the same kinds of content, for tests that look at it thousands of times. */
+static inline void build_small(struct sample *sample)
+{
+	static const size_t sizes[SMALL_STREAMS] = {20000, 6000, 3000, 0, 10001};
+	static const uint64_t dims[] = {100, 200};
+	static const struct efs_param param = {.scale = -0.5f};
+	struct image_tensor_spec spec = {.name = "w",
+					 .name_size = 1,
+					 .shard = "model.safetensors",
+					 .path = "quantized/tensors/w.u8",
+					 .dims = dims,
+					 .params = &param,
+					 .record = {.source_dtype = EFS_F32,
+						    .rank = 2,
+						    .bits = 8,
+						    .scheme = EFS_UNSIGNED,
+						    .param_count = 1,
+						    .sqnr = 30}};
+	struct efs_piece pieces[] = {{EFS_PIECE_BLOB, 1, 100, 131000},
+				     {EFS_PIECE_STREAM, 1, 0, 6000},
+				     {EFS_PIECE_STREAM, 4, 4000, 6001},
+				     {EFS_PIECE_STREAM, 2, 1, 2}};
+	struct efs_piece one = {EFS_PIECE_STREAM, 0, 0, 20000};
+	struct image_writer *writer;
+	uint32_t blob;
+
+	*sample = (struct sample){.fd = build_memfd()};
+	BUILD_CHECK(image_writer_create(&writer, sample->fd, "tests 1", &sample->diag));
+	for (unsigned i = 0; i < SMALL_STREAMS; i++) {
+		size_t size = sample->streams[i].size = sizes[i];
+		uint8_t *data = sample->streams[i].data = malloc(size + 1);
+
+		memset(data, 7, size + 1);
+		if (i == 2)
+			build_noise(data, size, 3);
+		else if (i != 1)
+			build_weights(data, size / 2 + 1, i + 1); /* the other half is constant */
+		build_stream(sample, writer, data, size, 12, i == 0 || i == 4,
+			     &sample->streams[i].cost);
+	}
+	for (unsigned i = 0; i < SMALL_BLOBS; i++) {
+		size_t size = sample->blobs[i].size = i ? 131500 : 700;
+		uint8_t *data = sample->blobs[i].data = malloc(size);
+
+		for (size_t at = 0; at < size; at++)
+			data[at] = (uint8_t)("[12, 34, 567]"[at % 13] + (at % 3001 == 0));
+		BUILD_CHECK(image_writer_begin_blob(writer, &sample->diag));
+		BUILD_CHECK(image_writer_put_blob(writer, data, size, &sample->diag));
+		BUILD_CHECK(image_writer_end_blob(writer, &blob, &sample->blobs[i].stored_size,
+						  &sample->diag));
+	}
+	BUILD_CHECK(image_writer_add_file(writer, spec.path, &one, 1, &sample->diag));
+	BUILD_CHECK(image_writer_add_file(writer, "quantized/x", pieces, 4, &sample->diag));
+	BUILD_CHECK(image_writer_add_file(writer, "zero", NULL, 0, &sample->diag));
+	one = (struct efs_piece){EFS_PIECE_BLOB, 0, 0, 700};
+	BUILD_CHECK(image_writer_add_file(writer, "config.json", &one, 1, &sample->diag));
+	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
+	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
+	image_writer_destroy(writer);
+}
+
 static inline void build_free(struct sample *sample)
 {
 	for (unsigned i = 0; i < SAMPLE_STREAMS; i++)

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * image_reseal.h - makes the checksums of a doctored image right again.
+ *
+ * Without this, hostile bytes would be stopped at the first checksum and what is behind it never be
+ * tested. The bytes may be anything: whatever cannot be resealed is left as it is.
+ */
+#ifndef ENTROFS_TESTS_IMAGE_RESEAL_H
+#define ENTROFS_TESTS_IMAGE_RESEAL_H
+
+#include "image/catalog.h"
+#include "image/hashtree.h"
+#include "image/io.h"
+#include "image/section.h"
+
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+enum { RESEAL_MAX = 64 << 20 }; /* sections beyond this raw size are left alone */
+
+/* Decodes a section into raw (malloc'ed, raw_size bytes), setting its chunks' checksums; NULL if it
+ * cannot be decoded. */
+static inline uint8_t *reseal_section(uint8_t *image, size_t size,
+				      const struct efs_section *section)
+{
+	uint64_t chunks = section_chunk_count(section->raw_size);
+	uint64_t at = section->offset;
+	struct efs_chunk chunk;
+	uint8_t *raw, *table;
+
+	if (section->raw_size > RESEAL_MAX || section_fault(section, 0, size))
+		return NULL;
+	raw = calloc(1, (size_t)section->raw_size + 1);
+	if (!raw)
+		abort();
+	table = image + section->offset + section->stored_size - chunks * sizeof(chunk);
+	for (uint64_t i = 0; i < chunks; i++, table += sizeof(chunk), at += chunk.stored_size) {
+		uint64_t from = i * EFS_CHUNK_SIZE, rest = section->raw_size - from;
+		size_t raw_size = rest < EFS_CHUNK_SIZE ? (size_t)rest : EFS_CHUNK_SIZE;
+
+		memcpy(&chunk, table, sizeof(chunk));
+		if (chunk.stored_size > size - at)
+			break;
+		if (chunk.stored_size == raw_size)
+			memcpy(raw + from, image + at, raw_size);
+		else if (ZSTD_decompress(raw + from, raw_size, image + at, chunk.stored_size) !=
+			 raw_size)
+			break;
+		chunk.checksum = libdeflate_crc32(0, raw + from, raw_size);
+		memcpy(table, &chunk, sizeof(chunk));
+	}
+	return raw;
+}
+
+/* The superblock's digest and checksum, after its fields were set. */
+static inline void reseal_superblock(uint8_t *image)
+{
+	struct efs_superblock *super = (void *)image;
+
+	if (io_superblock_digest(super, super->digest))
+		abort();
+	super->checksum = io_superblock_checksum(super);
+}
+
+/* The hash tree over the bytes that the superblock names, where it lies within the image. */
+static inline void reseal_hashes(uint8_t *image, size_t size)
+{
+	struct efs_superblock *super = (void *)image;
+	struct hash_tree tree = {0};
+
+	if (super->hash_offset <= EFS_SUPERBLOCK_SIZE || super->hash_offset > size ||
+	    hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE) > size - super->hash_offset)
+		return;
+	for (uint64_t at = EFS_SUPERBLOCK_SIZE; at < super->hash_offset; at += HASH_LEAF) {
+		uint64_t rest = super->hash_offset - at;
+
+		if (hash_tree_add(&tree, image + at, rest < HASH_LEAF ? (size_t)rest : HASH_LEAF))
+			abort();
+	}
+	if (hash_tree_finish(&tree, super->hash_root))
+		abort();
+	if (tree.hashes.size)
+		memcpy(image + super->hash_offset, tree.hashes.data, tree.hashes.size);
+	buffer_free(&tree.hashes);
+}
+
+/* Everything, from the inside out. image is 8-aligned; size may be anything. */
+static inline void reseal(uint8_t *image, size_t size)
+{
+	struct efs_superblock *super = (void *)image;
+	const struct efs_catalog_header *header;
+	uint8_t *raw = NULL;
+	uint64_t at;
+
+	if (size < EFS_SUPERBLOCK_SIZE)
+		return;
+	if (super->catalog.raw_size >= sizeof(*header))
+		raw = reseal_section(image, size, &super->catalog);
+	if (raw) {
+		header = (void *)raw;
+		at = sizeof(*header) + (uint64_t)header->node_count * sizeof(struct efs_node) +
+		     (uint64_t)header->piece_count * sizeof(struct efs_piece) +
+		     (uint64_t)header->tensor_count * sizeof(struct efs_tensor);
+		for (uint32_t i = 0; i < header->stream_count; i++) {
+			struct efs_stream stream;
+
+			if (at > super->catalog.raw_size ||
+			    super->catalog.raw_size - at < sizeof(stream))
+				break;
+			memcpy(&stream, raw + at, sizeof(stream));
+			free(reseal_section(image, size, &stream.index));
+			at += sizeof(stream);
+		}
+		free(raw);
+	}
+	reseal_hashes(image, size);
+	reseal_superblock(image);
+}
+
+#endif
