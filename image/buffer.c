@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *buffer_extend(struct buffer *buffer, size_t size)
+void *efs_buffer_extend(struct buffer *buffer, size_t size)
 {
 	size_t need;
 	void *place;
@@ -31,9 +31,9 @@ void *buffer_extend(struct buffer *buffer, size_t size)
 	return place;
 }
 
-int buffer_add(struct buffer *buffer, const void *data, size_t size)
+int efs_buffer_add(struct buffer *buffer, const void *data, size_t size)
 {
-	void *place = buffer_extend(buffer, size);
+	void *place = efs_buffer_extend(buffer, size);
 
 	if (!place)
 		return -ENOMEM;
@@ -42,7 +42,7 @@ int buffer_add(struct buffer *buffer, const void *data, size_t size)
 	return 0;
 }
 
-void buffer_free(struct buffer *buffer)
+void efs_buffer_free(struct buffer *buffer)
 {
 	free(buffer->data);
 	*buffer = (struct buffer){0};

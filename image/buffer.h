@@ -17,11 +17,11 @@ struct buffer {
 };
 
 /* Makes room for size more bytes and returns where they begin, now in use; NULL: out of memory. */
-void *buffer_extend(struct buffer *buffer, size_t size);
+void *efs_buffer_extend(struct buffer *buffer, size_t size);
 
 /* Appends a copy; 0 or -ENOMEM. */
-int buffer_add(struct buffer *buffer, const void *data, size_t size);
+int efs_buffer_add(struct buffer *buffer, const void *data, size_t size);
 
-void buffer_free(struct buffer *buffer);
+void efs_buffer_free(struct buffer *buffer);
 
 #endif

@@ -76,7 +76,7 @@ static const char *stream_fault(const struct efs_stream *stream, uint64_t end)
 		return "its index has a wrong size";
 	if (stream->index.raw_size > EFS_LOADED_MAX)
 		return "its index is too large";
-	fault = section_fault(&stream->index, EFS_SUPERBLOCK_SIZE, end);
+	fault = efs_section_fault(&stream->index, EFS_SUPERBLOCK_SIZE, end);
 	return fault;
 }
 
@@ -89,7 +89,7 @@ static int check_sources(const struct catalog *catalog, uint64_t end, struct ima
 			return image_fail(diag, -EUCLEAN, "catalog: stream %u: %s", i, fault);
 	}
 	for (uint32_t i = 0; i < catalog->header->blob_count; i++) {
-		const char *fault = section_fault(&catalog->blobs[i], EFS_SUPERBLOCK_SIZE, end);
+		const char *fault = efs_section_fault(&catalog->blobs[i], EFS_SUPERBLOCK_SIZE, end);
 
 		if (fault)
 			return image_fail(diag, -EUCLEAN, "catalog: blob %u: %s", i, fault);
@@ -103,7 +103,7 @@ static int before(const struct extent *a, const struct extent *b)
 	return a->offset != b->offset ? a->offset < b->offset : a->size < b->size;
 }
 
-int extent_next(struct extent_walk *walk, struct extent *extent)
+int efs_extent_next(struct extent_walk *walk, struct extent *extent)
 {
 	const struct catalog *catalog = walk->catalog;
 	struct extent next[4];
@@ -143,7 +143,7 @@ int extent_next(struct extent_walk *walk, struct extent *extent)
 	return 1;
 }
 
-struct extent_name extent_name(const struct extent *extent)
+struct extent_name efs_extent_name(const struct extent *extent)
 {
 	struct extent_name name;
 
@@ -175,20 +175,20 @@ static int check_overlaps(const struct catalog *catalog, const struct efs_superb
 	struct extent extent;
 	uint64_t end = EFS_SUPERBLOCK_SIZE;
 
-	while (extent_next(&walk, &extent)) {
+	while (efs_extent_next(&walk, &extent)) {
 		if (extent.offset < end)
 			return image_fail(diag, -EUCLEAN,
 					  "catalog: %s at byte %llu overlaps what precedes it or "
 					  "is out of order",
-					  extent_name(&extent).text,
+					  efs_extent_name(&extent).text,
 					  (unsigned long long)extent.offset);
 		end = extent.offset + extent.size;
 	}
 	return 0;
 }
 
-int catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
-		  const struct efs_superblock *super, struct image_diag *diag)
+int efs_catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
+		      const struct efs_superblock *super, struct image_diag *diag)
 {
 	int err;
 
@@ -199,13 +199,13 @@ int catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
 	if (!err)
 		err = check_overlaps(catalog, super, diag);
 	if (!err)
-		err = catalog_check_tree(catalog, diag);
+		err = efs_catalog_check_tree(catalog, diag);
 	if (!err)
-		err = catalog_check_tensors(catalog, diag);
+		err = efs_catalog_check_tensors(catalog, diag);
 	return err;
 }
 
-void catalog_free(struct catalog *catalog)
+void efs_catalog_free(struct catalog *catalog)
 {
 	free(catalog->raw);
 	free(catalog->piece_starts);

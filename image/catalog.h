@@ -2,8 +2,9 @@
 /*
  * catalog.h - the catalog in memory: its arrays found and every record validated.
  *
- * Whatever the rest of image/ reads from a catalog that catalog_parse() accepted needs no further
- * check: indexes are in range, sizes agree, extents lie within the data zone and do not overlap.
+ * Whatever the rest of image/ reads from a catalog that efs_catalog_parse() accepted needs no
+ * further check: indexes are in range, sizes agree, extents lie within the data zone and do not
+ * overlap.
  */
 #ifndef ENTROFS_IMAGE_CATALOG_H
 #define ENTROFS_IMAGE_CATALOG_H
@@ -30,12 +31,12 @@ struct catalog {
 };
 
 /*
- * Takes over raw (size bytes, malloc'ed; freed by catalog_free(), also after a failure) and
+ * Takes over raw (size bytes, malloc'ed; freed by efs_catalog_free(), also after a failure) and
  * validates it against the superblock. -EUCLEAN or -ENOMEM with a diag on failure.
  */
-int catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
-		  const struct efs_superblock *super, struct image_diag *diag);
-void catalog_free(struct catalog *catalog);
+int efs_catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
+		      const struct efs_superblock *super, struct image_diag *diag);
+void efs_catalog_free(struct catalog *catalog);
 
 static inline uint64_t stream_blocks(const struct efs_stream *stream)
 {
@@ -45,15 +46,16 @@ static inline uint64_t stream_blocks(const struct efs_stream *stream)
 }
 
 /* Decoded bytes of a tensor's data, from its shape; -1 if they are beyond INT64_MAX. */
-int tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size);
+int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size);
 
 /* Bytes of one element; 0 for an unknown dtype. */
-unsigned dtype_size(uint8_t dtype);
+unsigned efs_dtype_size(uint8_t dtype);
 
-/* --- parts of catalog_parse(), in files of their own ------------------------------------------ */
+/* --- parts of efs_catalog_parse(), in files of their own
+ * ------------------------------------------ */
 
-int catalog_check_tree(struct catalog *catalog, struct image_diag *diag); /* catalog_tree.c */
-int catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag);
+int efs_catalog_check_tree(struct catalog *catalog, struct image_diag *diag); /* catalog_tree.c */
+int efs_catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag);
 
 /* --- extents ---------------------------------------------------------------------------------- */
 
@@ -73,12 +75,12 @@ struct extent_walk {
 	uint32_t stream, blob, index; /* next of each kind */
 	int catalog_done;
 };
-int extent_next(struct extent_walk *walk, struct extent *extent); /* 0 at the end */
+int efs_extent_next(struct extent_walk *walk, struct extent *extent); /* 0 at the end */
 
 /* "stream 3", "the index of stream 3", ... for a diag */
 struct extent_name {
 	char text[48];
 };
-struct extent_name extent_name(const struct extent *extent);
+struct extent_name efs_extent_name(const struct extent *extent);
 
 #endif

@@ -105,7 +105,7 @@ static const char *pieces_fault(const struct catalog *catalog, const struct efs_
 	return size == node->size ? NULL : "its pieces do not add up to its size";
 }
 
-int catalog_check_tree(struct catalog *catalog, struct image_diag *diag)
+int efs_catalog_check_tree(struct catalog *catalog, struct image_diag *diag)
 {
 	const struct efs_catalog_header *header = catalog->header;
 	const struct efs_node *root = catalog->nodes;
@@ -143,7 +143,7 @@ int catalog_check_tree(struct catalog *catalog, struct image_diag *diag)
 	return 0;
 }
 
-unsigned dtype_size(uint8_t dtype)
+unsigned efs_dtype_size(uint8_t dtype)
 {
 	static const uint8_t sizes[EFS_DTYPE_END] = {
 	    [EFS_BOOL] = 1,    [EFS_U8] = 1,  [EFS_I8] = 1,  [EFS_F8_E5M2] = 1, [EFS_F8_E4M3] = 1,
@@ -155,7 +155,7 @@ unsigned dtype_size(uint8_t dtype)
 	return dtype < EFS_DTYPE_END ? sizes[dtype] : 0;
 }
 
-int tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size)
+int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size)
 {
 	uint64_t count = 1;
 	int empty = 0;
@@ -170,7 +170,7 @@ int tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint6
 	if (tensor->bits == 4)
 		count = count / 2 + count % 2;
 	else if (!tensor->bits &&
-		 __builtin_mul_overflow(count, dtype_size(tensor->source_dtype), &count))
+		 __builtin_mul_overflow(count, efs_dtype_size(tensor->source_dtype), &count))
 		return -1;
 	*size = count;
 	return count <= INT64_MAX ? 0 : -1;
@@ -209,7 +209,7 @@ static const char *data_fault(const struct catalog *catalog, const struct efs_te
 		return "its transcode is unknown";
 	if (tensor->first_stream >= catalog->header->stream_count)
 		return "its stream does not exist";
-	if (tensor_raw_size(tensor, catalog->dims + tensor->first_dim, &size) ||
+	if (efs_tensor_raw_size(tensor, catalog->dims + tensor->first_dim, &size) ||
 	    size != catalog->streams[tensor->first_stream].raw_size)
 		return "its shape contradicts its stream";
 	if (tensor->node >= catalog->header->node_count)
@@ -236,7 +236,7 @@ static const char *tensor_fault(const struct catalog *catalog, const struct efs_
 		return "its name lies outside the strings";
 	if (tensor->shard >= header->shard_count)
 		return "its source file does not exist";
-	if (!dtype_size(tensor->source_dtype))
+	if (!efs_dtype_size(tensor->source_dtype))
 		return "its dtype is unknown";
 	if (tensor->rank > EFS_RANK_MAX || tensor->first_dim > header->dim_count ||
 	    tensor->rank > header->dim_count - tensor->first_dim)
@@ -245,7 +245,7 @@ static const char *tensor_fault(const struct catalog *catalog, const struct efs_
 	return fault ? fault : data_fault(catalog, tensor);
 }
 
-int catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag)
+int efs_catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag)
 {
 	const struct efs_catalog_header *header = catalog->header;
 

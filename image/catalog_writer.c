@@ -25,7 +25,7 @@ static int add_records(struct buffer *buffer, const void *records, size_t record
 	if (count > UINT32_MAX - have)
 		return image_fail(diag, -EFBIG, "the catalog is too large");
 	*first = (uint32_t)have;
-	if (buffer_add(buffer, records, count * record))
+	if (efs_buffer_add(buffer, records, count * record))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	return 0;
 }
@@ -37,27 +37,27 @@ static int add_string(struct catalog_writer *catalog, const char *text, size_t s
 	return add_records(&catalog->strings, text, 1, size, &string->offset, diag);
 }
 
-int catalog_writer_init(struct catalog_writer *catalog)
+int efs_catalog_writer_init(struct catalog_writer *catalog)
 {
 	struct build_node root = {.type = EFS_DIRECTORY};
 
 	catalog->slot_count = 256;
 	catalog->slots = calloc(catalog->slot_count, sizeof(*catalog->slots));
-	return catalog->slots ? buffer_add(&catalog->nodes, &root, sizeof(root)) : -ENOMEM;
+	return catalog->slots ? efs_buffer_add(&catalog->nodes, &root, sizeof(root)) : -ENOMEM;
 }
 
-void catalog_writer_free(struct catalog_writer *catalog)
+void efs_catalog_writer_free(struct catalog_writer *catalog)
 {
-	buffer_free(&catalog->nodes);
-	buffer_free(&catalog->pieces);
-	buffer_free(&catalog->tensors);
-	buffer_free(&catalog->streams);
-	buffer_free(&catalog->blobs);
-	buffer_free(&catalog->shards);
-	buffer_free(&catalog->dims);
-	buffer_free(&catalog->params);
-	buffer_free(&catalog->strings);
-	buffer_free(&catalog->paths);
+	efs_buffer_free(&catalog->nodes);
+	efs_buffer_free(&catalog->pieces);
+	efs_buffer_free(&catalog->tensors);
+	efs_buffer_free(&catalog->streams);
+	efs_buffer_free(&catalog->blobs);
+	efs_buffer_free(&catalog->shards);
+	efs_buffer_free(&catalog->dims);
+	efs_buffer_free(&catalog->params);
+	efs_buffer_free(&catalog->strings);
+	efs_buffer_free(&catalog->paths);
 	free(catalog->slots);
 }
 
@@ -172,9 +172,9 @@ static int make_parents(struct catalog_writer *catalog, const char *path, const 
 		   : image_fail(diag, -EINVAL, "'%s' is not a valid file name", path);
 }
 
-int catalog_writer_add_file(struct catalog_writer *catalog, const char *path,
-			    const struct efs_piece *pieces, uint32_t piece_count,
-			    struct image_diag *diag)
+int efs_catalog_writer_add_file(struct catalog_writer *catalog, const char *path,
+				const struct efs_piece *pieces, uint32_t piece_count,
+				struct image_diag *diag)
 {
 	uint32_t parent, number, first;
 	struct build_node *node;
@@ -218,8 +218,8 @@ static int find_shard(struct catalog_writer *catalog, const char *name, uint32_t
 	return err ? err : add_records(&catalog->shards, &string, sizeof(string), 1, shard, diag);
 }
 
-int catalog_writer_add_tensor(struct catalog_writer *catalog, const struct image_tensor_spec *spec,
-			      struct image_diag *diag)
+int efs_catalog_writer_add_tensor(struct catalog_writer *catalog,
+				  const struct image_tensor_spec *spec, struct image_diag *diag)
 {
 	struct efs_tensor record = spec->record;
 	uint32_t number;
@@ -314,13 +314,13 @@ static int lay_out_nodes(struct catalog_writer *catalog, uint32_t *order, struct
 		} else {
 			record.first = count_of(pieces, sizeof(struct efs_piece));
 			record.count = node->piece_count;
-			if (buffer_add(pieces,
-				       catalog->pieces.data +
-					   node->first_piece * sizeof(struct efs_piece),
-				       node->piece_count * sizeof(struct efs_piece)))
+			if (efs_buffer_add(pieces,
+					   catalog->pieces.data +
+					       node->first_piece * sizeof(struct efs_piece),
+					   node->piece_count * sizeof(struct efs_piece)))
 				return -ENOMEM;
 		}
-		if (buffer_add(raw, &record, sizeof(record)))
+		if (efs_buffer_add(raw, &record, sizeof(record)))
 			return -ENOMEM;
 	}
 	return 0;
@@ -367,7 +367,7 @@ static int lay_out(struct catalog_writer *catalog, struct buffer *raw, struct bu
 				       &catalog->blobs,  &catalog->shards,  &catalog->dims,
 				       &catalog->params, &catalog->strings};
 	uint32_t *order = malloc(header.node_count * sizeof(*order));
-	int err = order ? buffer_add(raw, &header, sizeof(header)) : -ENOMEM;
+	int err = order ? efs_buffer_add(raw, &header, sizeof(header)) : -ENOMEM;
 
 	if (!err)
 		err = lay_out_nodes(catalog, order, raw, pieces);
@@ -378,17 +378,17 @@ static int lay_out(struct catalog_writer *catalog, struct buffer *raw, struct bu
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
-		if (buffer_add(raw, rest[i]->data, rest[i]->size))
+		if (efs_buffer_add(raw, rest[i]->data, rest[i]->size))
 			return image_fail(diag, -ENOMEM, "out of memory");
 	return 0;
 }
 
-int catalog_writer_finish(struct catalog_writer *catalog, struct buffer *raw,
-			  struct image_diag *diag)
+int efs_catalog_writer_finish(struct catalog_writer *catalog, struct buffer *raw,
+			      struct image_diag *diag)
 {
 	struct buffer pieces = {0};
 	int err = lay_out(catalog, raw, &pieces, diag);
 
-	buffer_free(&pieces);
+	efs_buffer_free(&pieces);
 	return err;
 }

@@ -23,7 +23,7 @@ struct build_node {
 	uint64_t size;
 };
 
-/* Zero-initialise, then catalog_writer_init(). */
+/* Zero-initialise, then efs_catalog_writer_init(). */
 struct catalog_writer {
 	struct buffer nodes;   /* build_node */
 	struct buffer pieces;  /* efs_piece, in the order of creation */
@@ -39,17 +39,17 @@ struct catalog_writer {
 	uint32_t slot_count; /* a power of two */
 };
 
-int catalog_writer_init(struct catalog_writer *catalog);
-void catalog_writer_free(struct catalog_writer *catalog);
+int efs_catalog_writer_init(struct catalog_writer *catalog);
+void efs_catalog_writer_free(struct catalog_writer *catalog);
 
-int catalog_writer_add_file(struct catalog_writer *catalog, const char *path,
-			    const struct efs_piece *pieces, uint32_t piece_count,
-			    struct image_diag *diag);
-int catalog_writer_add_tensor(struct catalog_writer *catalog, const struct image_tensor_spec *spec,
-			      struct image_diag *diag);
+int efs_catalog_writer_add_file(struct catalog_writer *catalog, const char *path,
+				const struct efs_piece *pieces, uint32_t piece_count,
+				struct image_diag *diag);
+int efs_catalog_writer_add_tensor(struct catalog_writer *catalog,
+				  const struct image_tensor_spec *spec, struct image_diag *diag);
 
 /* Lays out the raw catalog in *raw (empty before; the caller frees it). */
-int catalog_writer_finish(struct catalog_writer *catalog, struct buffer *raw,
-			  struct image_diag *diag);
+int efs_catalog_writer_finish(struct catalog_writer *catalog, struct buffer *raw,
+			      struct image_diag *diag);
 
 #endif

@@ -12,7 +12,7 @@ static uint64_t leaves_of(uint64_t bytes)
 	return bytes / HASH_LEAF + (bytes % HASH_LEAF != 0);
 }
 
-uint64_t hash_tree_size(uint64_t covered)
+uint64_t efs_hash_tree_size(uint64_t covered)
 {
 	uint64_t total = 0;
 
@@ -22,14 +22,14 @@ uint64_t hash_tree_size(uint64_t covered)
 	return total;
 }
 
-int hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size)
+int efs_hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size)
 {
-	uint8_t *hash = buffer_extend(&tree->hashes, EFS_DIGEST_SIZE);
+	uint8_t *hash = efs_buffer_extend(&tree->hashes, EFS_DIGEST_SIZE);
 
-	return hash ? io_sha256(leaf, size, hash) : -ENOMEM;
+	return hash ? efs_io_sha256(leaf, size, hash) : -ENOMEM;
 }
 
-int hash_tree_finish(struct hash_tree *tree, uint8_t root[EFS_DIGEST_SIZE])
+int efs_hash_tree_finish(struct hash_tree *tree, uint8_t root[EFS_DIGEST_SIZE])
 {
 	size_t level = 0, size = tree->hashes.size;
 
@@ -37,10 +37,10 @@ int hash_tree_finish(struct hash_tree *tree, uint8_t root[EFS_DIGEST_SIZE])
 		for (size_t at = 0; at < size; at += HASH_LEAF) {
 			size_t part = size - at < HASH_LEAF ? size - at : HASH_LEAF;
 			uint8_t hash[EFS_DIGEST_SIZE];
-			int err = io_sha256(tree->hashes.data + level + at, part, hash);
+			int err = efs_io_sha256(tree->hashes.data + level + at, part, hash);
 
 			if (!err)
-				err = buffer_add(&tree->hashes, hash, sizeof(hash));
+				err = efs_buffer_add(&tree->hashes, hash, sizeof(hash));
 			if (err)
 				return err;
 		}

@@ -20,13 +20,13 @@ struct hash_tree {
 };
 
 /* Stored bytes of the tree over covered bytes. */
-uint64_t hash_tree_size(uint64_t covered);
+uint64_t efs_hash_tree_size(uint64_t covered);
 
 /* Adds the next leaf: HASH_LEAF bytes, fewer (not none) only in the last. 0 or -ENOMEM. */
-int hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size);
+int efs_hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size);
 
 /* Appends the upper levels and cuts off the root: hashes then holds what is stored. At least one
  * leaf has been added. */
-int hash_tree_finish(struct hash_tree *tree, uint8_t root[EFS_DIGEST_SIZE]);
+int efs_hash_tree_finish(struct hash_tree *tree, uint8_t root[EFS_DIGEST_SIZE]);
 
 #endif

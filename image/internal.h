@@ -45,7 +45,7 @@ struct image_scratch {
 	struct section_work section;
 };
 
-void stream_index_free(struct stream_index *index);
+void efs_stream_index_free(struct stream_index *index);
 
 static inline uint32_t block_raw_size(const struct efs_stream *stream, uint64_t block)
 {

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int io_size(const struct image_file *file, uint64_t *size, struct image_diag *diag)
+int efs_io_size(const struct image_file *file, uint64_t *size, struct image_diag *diag)
 {
 	uint64_t total;
 	struct stat st;
@@ -31,8 +31,8 @@ int io_size(const struct image_file *file, uint64_t *size, struct image_diag *di
 	return 0;
 }
 
-int io_read(const struct image_file *file, uint64_t offset, void *buffer, size_t size,
-	    struct image_diag *diag)
+int efs_io_read(const struct image_file *file, uint64_t offset, void *buffer, size_t size,
+		struct image_diag *diag)
 {
 	uint8_t *to = buffer;
 
@@ -54,8 +54,8 @@ int io_read(const struct image_file *file, uint64_t offset, void *buffer, size_t
 	return 0;
 }
 
-int io_write(const struct image_file *file, uint64_t offset, const void *buffer, size_t size,
-	     struct image_diag *diag)
+int efs_io_write(const struct image_file *file, uint64_t offset, const void *buffer, size_t size,
+		 struct image_diag *diag)
 {
 	const uint8_t *from = buffer;
 
@@ -77,21 +77,21 @@ int io_write(const struct image_file *file, uint64_t offset, const void *buffer,
 	return 0;
 }
 
-int io_sha256(const void *data, size_t size, uint8_t digest[EFS_DIGEST_SIZE])
+int efs_io_sha256(const void *data, size_t size, uint8_t digest[EFS_DIGEST_SIZE])
 {
 	return EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 }
 
-int io_superblock_digest(const struct efs_superblock *super, uint8_t digest[EFS_DIGEST_SIZE])
+int efs_io_superblock_digest(const struct efs_superblock *super, uint8_t digest[EFS_DIGEST_SIZE])
 {
 	struct efs_superblock copy = *super;
 
 	memset(copy.digest, 0, sizeof(copy.digest));
 	copy.checksum = 0;
-	return io_sha256(&copy, sizeof(copy), digest);
+	return efs_io_sha256(&copy, sizeof(copy), digest);
 }
 
-uint32_t io_superblock_checksum(const struct efs_superblock *super)
+uint32_t efs_io_superblock_checksum(const struct efs_superblock *super)
 {
 	return libdeflate_crc32(0, super, offsetof(struct efs_superblock, checksum));
 }

@@ -20,19 +20,19 @@ struct image_file {
 };
 
 /* Bytes of fd behind offset base; a regular file or a block device. */
-int io_size(const struct image_file *file, uint64_t *size, struct image_diag *diag);
+int efs_io_size(const struct image_file *file, uint64_t *size, struct image_diag *diag);
 
 /* Reads exactly size bytes at offset (of the image); -EIO at an unexpected end. */
-int io_read(const struct image_file *file, uint64_t offset, void *buffer, size_t size,
-	    struct image_diag *diag);
-int io_write(const struct image_file *file, uint64_t offset, const void *buffer, size_t size,
-	     struct image_diag *diag);
+int efs_io_read(const struct image_file *file, uint64_t offset, void *buffer, size_t size,
+		struct image_diag *diag);
+int efs_io_write(const struct image_file *file, uint64_t offset, const void *buffer, size_t size,
+		 struct image_diag *diag);
 
 /* -ENOMEM if the library fails, which it does only for want of memory. */
-int io_sha256(const void *data, size_t size, uint8_t digest[EFS_DIGEST_SIZE]);
+int efs_io_sha256(const void *data, size_t size, uint8_t digest[EFS_DIGEST_SIZE]);
 
 /* The digest and then the checksum of a superblock whose other fields are final. */
-int io_superblock_digest(const struct efs_superblock *super, uint8_t digest[EFS_DIGEST_SIZE]);
-uint32_t io_superblock_checksum(const struct efs_superblock *super);
+int efs_io_superblock_digest(const struct efs_superblock *super, uint8_t digest[EFS_DIGEST_SIZE]);
+uint32_t efs_io_superblock_checksum(const struct efs_superblock *super);
 
 #endif

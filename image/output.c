@@ -8,28 +8,28 @@
 
 enum { BUFFER = 16 * HASH_LEAF };
 
-int output_open(struct output *output, int fd, struct image_diag *diag)
+int efs_output_open(struct output *output, int fd, struct image_diag *diag)
 {
 	*output = (struct output){.file = {.fd = fd}, .position = EFS_SUPERBLOCK_SIZE};
 	output->buffer = malloc(BUFFER);
 	return output->buffer ? 0 : image_fail(diag, -ENOMEM, "out of memory");
 }
 
-int output_flush(struct output *output, struct image_diag *diag)
+int efs_output_flush(struct output *output, struct image_diag *diag)
 {
 	for (size_t at = 0; at < output->filled; at += HASH_LEAF) {
 		size_t rest = output->filled - at;
-		int err = hash_tree_add(&output->tree, output->buffer + at,
-					rest < HASH_LEAF ? rest : HASH_LEAF);
+		int err = efs_hash_tree_add(&output->tree, output->buffer + at,
+					    rest < HASH_LEAF ? rest : HASH_LEAF);
 
 		if (err)
 			return image_fail(diag, err, "out of memory");
 	}
-	return io_write(&output->file, output->position - output->filled, output->buffer,
-			output->filled, diag);
+	return efs_io_write(&output->file, output->position - output->filled, output->buffer,
+			    output->filled, diag);
 }
 
-int output_put(struct output *output, const void *data, size_t size, struct image_diag *diag)
+int efs_output_put(struct output *output, const void *data, size_t size, struct image_diag *diag)
 {
 	const uint8_t *from = data;
 
@@ -43,7 +43,7 @@ int output_put(struct output *output, const void *data, size_t size, struct imag
 		from += part;
 		size -= part;
 		if (output->filled == BUFFER) {
-			int err = output_flush(output, diag);
+			int err = efs_output_flush(output, diag);
 
 			if (err)
 				return err;
@@ -53,17 +53,18 @@ int output_put(struct output *output, const void *data, size_t size, struct imag
 	return 0;
 }
 
-int output_align(struct output *output, uint64_t align, uint64_t *padding, struct image_diag *diag)
+int efs_output_align(struct output *output, uint64_t align, uint64_t *padding,
+		     struct image_diag *diag)
 {
 	static const uint8_t zeros[EFS_STREAM_ALIGN_LARGE];
 	uint64_t gap = -output->position & (align - 1);
 
 	*padding += gap;
-	return output_put(output, zeros, (size_t)gap, diag);
+	return efs_output_put(output, zeros, (size_t)gap, diag);
 }
 
-void output_close(struct output *output)
+void efs_output_close(struct output *output)
 {
 	free(output->buffer);
-	buffer_free(&output->tree.hashes);
+	efs_buffer_free(&output->tree.hashes);
 }

@@ -20,15 +20,16 @@ struct output {
 	struct hash_tree tree;
 };
 
-int output_open(struct output *output, int fd, struct image_diag *diag);
-int output_put(struct output *output, const void *data, size_t size, struct image_diag *diag);
+int efs_output_open(struct output *output, int fd, struct image_diag *diag);
+int efs_output_put(struct output *output, const void *data, size_t size, struct image_diag *diag);
 
 /* Puts zeros up to a multiple of align (a power of two, at most 4096); adds their number to
  * *padding. */
-int output_align(struct output *output, uint64_t align, uint64_t *padding, struct image_diag *diag);
+int efs_output_align(struct output *output, uint64_t align, uint64_t *padding,
+		     struct image_diag *diag);
 
 /* Writes what is left in the buffer; nothing may be put afterwards. */
-int output_flush(struct output *output, struct image_diag *diag);
-void output_close(struct output *output);
+int efs_output_flush(struct output *output, struct image_diag *diag);
+void efs_output_close(struct output *output);
 
 #endif

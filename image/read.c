@@ -46,7 +46,7 @@ void image_scratch_destroy(struct image_scratch *scratch)
 	free(scratch->block);
 	free(scratch->chunk);
 	free(scratch->stored);
-	section_work_free(&scratch->section);
+	efs_section_work_free(&scratch->section);
 	free(scratch);
 }
 
@@ -129,7 +129,7 @@ static int read_run(struct image *image, uint32_t stream, struct wanted *wanted,
 	}
 	if (want_stored(scratch, size))
 		return image_fail(diag, -ENOMEM, "out of memory");
-	err = io_read(&image->file, offset, scratch->stored, size, diag);
+	err = efs_io_read(&image->file, offset, scratch->stored, size, diag);
 	return err ? err : decode_run(image, stream, first, next - first, wanted, scratch, diag);
 }
 
@@ -168,7 +168,7 @@ static int blob_map(struct image *image, uint32_t blob, const struct section_map
 	int err;
 
 	if (!there) {
-		err = section_map_load(&made, &image->file, image_blob(image, blob), diag);
+		err = efs_section_map_load(&made, &image->file, image_blob(image, blob), diag);
 		if (err)
 			return err;
 		if (atomic_compare_exchange_strong_explicit(
@@ -186,7 +186,7 @@ static int read_chunk(struct image *image, const struct section_map *map, struct
 {
 	uint64_t index = wanted->offset / EFS_CHUNK_SIZE;
 	uint64_t skip = wanted->offset % EFS_CHUNK_SIZE;
-	uint64_t part = section_chunk_raw_size(map, index) - skip;
+	uint64_t part = efs_section_chunk_raw_size(map, index) - skip;
 	int whole = part <= wanted->size && !skip;
 	int err;
 
@@ -194,8 +194,8 @@ static int read_chunk(struct image *image, const struct section_map *map, struct
 		scratch->chunk = malloc(EFS_CHUNK_SIZE);
 	if (!whole && !scratch->chunk)
 		return image_fail(diag, -ENOMEM, "out of memory");
-	err = section_read_chunk(map, index, &image->file, whole ? wanted->to : scratch->chunk,
-				 &scratch->section, diag);
+	err = efs_section_read_chunk(map, index, &image->file, whole ? wanted->to : scratch->chunk,
+				     &scratch->section, diag);
 	if (err)
 		return err;
 	if (part > wanted->size)

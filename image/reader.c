@@ -32,9 +32,9 @@ static int check_identity(const struct efs_superblock *super, struct image_diag 
 		return image_fail(diag, -ENOTSUP,
 				  "it needs features that this program does not have (bits %#llx)",
 				  (unsigned long long)unknown);
-	if (super->checksum != io_superblock_checksum(super))
+	if (super->checksum != efs_io_superblock_checksum(super))
 		return image_fail(diag, -EUCLEAN, "superblock: wrong checksum");
-	if (io_superblock_digest(super, digest))
+	if (efs_io_superblock_digest(super, digest))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	if (memcmp(digest, super->digest, sizeof(digest)) != 0)
 		return image_fail(diag, -EUCLEAN, "superblock: wrong digest");
@@ -59,7 +59,7 @@ static const char *superblock_fault(const struct efs_superblock *super, uint64_t
 	if (super->hash_offset <= EFS_SUPERBLOCK_SIZE || super->hash_offset > super->image_size ||
 	    super->hash_offset % EFS_SECTION_ALIGN ||
 	    super->hash_size != super->image_size - super->hash_offset ||
-	    super->hash_size != hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE))
+	    super->hash_size != efs_hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE))
 		return "its hash tree is misplaced";
 	if (catalog->raw_size > EFS_LOADED_MAX ||
 	    catalog->raw_size < sizeof(struct efs_catalog_header) + sizeof(struct efs_node))
@@ -72,13 +72,13 @@ static int open_superblock(struct image *image, struct image_diag *diag)
 	struct efs_superblock *super = &image->super;
 	uint64_t file_size;
 	const char *fault;
-	int err = io_size(&image->file, &file_size, diag);
+	int err = efs_io_size(&image->file, &file_size, diag);
 
 	if (err)
 		return err;
 	if (file_size < EFS_SUPERBLOCK_SIZE)
 		return image_fail(diag, -EUCLEAN, "not an entrofs image: too short");
-	err = io_read(&image->file, 0, super, sizeof(*super), diag);
+	err = efs_io_read(&image->file, 0, super, sizeof(*super), diag);
 	if (!err)
 		err = check_identity(super, diag);
 	if (err)
@@ -86,7 +86,7 @@ static int open_superblock(struct image *image, struct image_diag *diag)
 	fault = superblock_fault(super, file_size);
 	if (fault)
 		return image_fail(diag, -EUCLEAN, "superblock: %s", fault);
-	fault = section_fault(&super->catalog, EFS_SUPERBLOCK_SIZE, super->hash_offset);
+	fault = efs_section_fault(&super->catalog, EFS_SUPERBLOCK_SIZE, super->hash_offset);
 	if (fault)
 		return image_fail(diag, -EUCLEAN, "superblock: the catalog: %s", fault);
 	return 0;
@@ -97,11 +97,11 @@ static int open_catalog(struct image *image, struct image_diag *diag)
 	const struct efs_section *section = &image->super.catalog;
 	struct image_diag detail = {0};
 	uint8_t *raw;
-	int err = section_load(&image->file, section, &raw, &detail);
+	int err = efs_section_load(&image->file, section, &raw, &detail);
 
 	if (err)
 		return image_fail(diag, err, "catalog: %s", detail.text);
-	err = catalog_parse(&image->catalog, raw, section->raw_size, &image->super, diag);
+	err = efs_catalog_parse(&image->catalog, raw, section->raw_size, &image->super, diag);
 	if (err)
 		return err;
 	image->indexes =
@@ -139,13 +139,13 @@ void image_close(struct image *image)
 		return;
 	if (image->indexes)
 		for (uint32_t i = 0; i < image->catalog.header->stream_count; i++)
-			stream_index_free(atomic_load(&image->indexes[i]));
+			efs_stream_index_free(atomic_load(&image->indexes[i]));
 	if (image->blobs)
 		for (uint32_t i = 0; i < image->catalog.header->blob_count; i++)
 			free(atomic_load(&image->blobs[i]));
 	free(image->indexes);
 	free(image->blobs);
-	catalog_free(&image->catalog);
+	efs_catalog_free(&image->catalog);
 	free(image);
 }
 

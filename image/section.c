@@ -8,16 +8,16 @@
 #include <string.h>
 #include <zstd.h>
 
-void section_work_free(struct section_work *work)
+void efs_section_work_free(struct section_work *work)
 {
 	ZSTD_freeDCtx(work->context);
 	free(work->stored);
 	*work = (struct section_work){0};
 }
 
-const char *section_fault(const struct efs_section *section, uint64_t begin, uint64_t end)
+const char *efs_section_fault(const struct efs_section *section, uint64_t begin, uint64_t end)
 {
-	uint64_t chunks = section_chunk_count(section->raw_size);
+	uint64_t chunks = efs_section_chunk_count(section->raw_size);
 
 	if (section->offset % EFS_SECTION_ALIGN)
 		return "it is not aligned";
@@ -34,7 +34,7 @@ const char *section_fault(const struct efs_section *section, uint64_t begin, uin
 	return NULL;
 }
 
-size_t section_chunk_raw_size(const struct section_map *map, uint64_t index)
+size_t efs_section_chunk_raw_size(const struct section_map *map, uint64_t index)
 {
 	uint64_t rest = map->raw_size - index * EFS_CHUNK_SIZE;
 
@@ -48,7 +48,7 @@ static int check_chunks(struct section_map *map, const struct efs_section *secti
 	uint64_t left = section->stored_size - map->count * sizeof(*table);
 
 	for (uint64_t i = 0; i < map->count; i++) {
-		size_t raw_size = section_chunk_raw_size(map, i);
+		size_t raw_size = efs_section_chunk_raw_size(map, i);
 		uint32_t size = table[i].stored_size;
 
 		if (size > raw_size || size < (raw_size + EFS_CHUNK_RATIO - 1) / EFS_CHUNK_RATIO ||
@@ -70,10 +70,10 @@ static int check_chunks(struct section_map *map, const struct efs_section *secti
 	return 0;
 }
 
-int section_map_load(struct section_map **map, const struct image_file *file,
-		     const struct efs_section *section, struct image_diag *diag)
+int efs_section_map_load(struct section_map **map, const struct image_file *file,
+			 const struct efs_section *section, struct image_diag *diag)
 {
-	uint64_t count = section_chunk_count(section->raw_size);
+	uint64_t count = efs_section_chunk_count(section->raw_size);
 	size_t table_size = (size_t)count * sizeof(struct efs_chunk);
 	struct efs_chunk *table = malloc(table_size ? table_size : 1);
 	struct section_map *made =
@@ -86,8 +86,8 @@ int section_map_load(struct section_map **map, const struct image_file *file,
 	}
 	made->raw_size = section->raw_size;
 	made->count = count;
-	err = io_read(file, section->offset + section->stored_size - table_size, table, table_size,
-		      diag);
+	err = efs_io_read(file, section->offset + section->stored_size - table_size, table,
+			  table_size, diag);
 	if (!err)
 		err = check_chunks(made, section, table, diag);
 	if (!err) {
@@ -109,22 +109,23 @@ static int prepare(struct section_work *work)
 	return work->stored && work->context ? 0 : -ENOMEM;
 }
 
-int section_read_chunk(const struct section_map *map, uint64_t index, const struct image_file *file,
-		       uint8_t *raw, struct section_work *work, struct image_diag *diag)
+int efs_section_read_chunk(const struct section_map *map, uint64_t index,
+			   const struct image_file *file, uint8_t *raw, struct section_work *work,
+			   struct image_diag *diag)
 {
 	const struct section_chunk *chunk = &map->chunk[index];
-	size_t raw_size = section_chunk_raw_size(map, index);
+	size_t raw_size = efs_section_chunk_raw_size(map, index);
 	int err;
 
 	if (chunk->stored_size == raw_size) {
-		err = io_read(file, chunk->offset, raw, raw_size, diag);
+		err = efs_io_read(file, chunk->offset, raw, raw_size, diag);
 		if (err)
 			return err;
 	} else {
 		err = prepare(work);
 		if (err)
 			return image_fail(diag, err, "out of memory");
-		err = io_read(file, chunk->offset, work->stored, chunk->stored_size, diag);
+		err = efs_io_read(file, chunk->offset, work->stored, chunk->stored_size, diag);
 		if (err)
 			return err;
 		if (ZSTD_decompressDCtx(work->context, raw, raw_size, work->stored,
@@ -138,13 +139,13 @@ int section_read_chunk(const struct section_map *map, uint64_t index, const stru
 	return 0;
 }
 
-int section_load(const struct image_file *file, const struct efs_section *section, uint8_t **raw,
-		 struct image_diag *diag)
+int efs_section_load(const struct image_file *file, const struct efs_section *section,
+		     uint8_t **raw, struct image_diag *diag)
 {
 	struct section_work work = {0};
 	struct section_map *map = NULL;
 	uint8_t *made = NULL;
-	int err = section_map_load(&map, file, section, diag);
+	int err = efs_section_map_load(&map, file, section, diag);
 
 	if (err)
 		return err;
@@ -152,13 +153,13 @@ int section_load(const struct image_file *file, const struct efs_section *sectio
 	if (!made)
 		err = image_fail(diag, -ENOMEM, "out of memory");
 	for (uint64_t i = 0; !err && i < map->count; i++)
-		err = section_read_chunk(map, i, file, made + i * EFS_CHUNK_SIZE, &work, diag);
+		err = efs_section_read_chunk(map, i, file, made + i * EFS_CHUNK_SIZE, &work, diag);
 	if (!err) {
 		*raw = made;
 		made = NULL;
 	}
 	free(made);
 	free(map);
-	section_work_free(&work);
+	efs_section_work_free(&work);
 	return err;
 }

@@ -32,30 +32,31 @@ struct section_work {
 	void *context;   /* ZSTD_DCtx */
 	uint8_t *stored; /* EFS_CHUNK_SIZE bytes */
 };
-void section_work_free(struct section_work *work);
+void efs_section_work_free(struct section_work *work);
 
-static inline uint64_t section_chunk_count(uint64_t raw_size)
+static inline uint64_t efs_section_chunk_count(uint64_t raw_size)
 {
 	return raw_size / EFS_CHUNK_SIZE + (raw_size % EFS_CHUNK_SIZE != 0);
 }
 
 /* Why this section cannot lie within bytes [begin, end) of an image, or NULL. */
-const char *section_fault(const struct efs_section *section, uint64_t begin, uint64_t end);
+const char *efs_section_fault(const struct efs_section *section, uint64_t begin, uint64_t end);
 
 /* Reads and validates the chunk sizes of a section without fault. */
-int section_map_load(struct section_map **map, const struct image_file *file,
-		     const struct efs_section *section, struct image_diag *diag);
+int efs_section_map_load(struct section_map **map, const struct image_file *file,
+			 const struct efs_section *section, struct image_diag *diag);
 
 /* Raw bytes of chunk number index. */
-size_t section_chunk_raw_size(const struct section_map *map, uint64_t index);
+size_t efs_section_chunk_raw_size(const struct section_map *map, uint64_t index);
 
-/* Reads a chunk into raw[0..section_chunk_raw_size()) and verifies it. */
-int section_read_chunk(const struct section_map *map, uint64_t index, const struct image_file *file,
-		       uint8_t *raw, struct section_work *work, struct image_diag *diag);
+/* Reads a chunk into raw[0..efs_section_chunk_raw_size()) and verifies it. */
+int efs_section_read_chunk(const struct section_map *map, uint64_t index,
+			   const struct image_file *file, uint8_t *raw, struct section_work *work,
+			   struct image_diag *diag);
 
 /* Reads all of a section without fault; *raw is malloc'ed (of at least one byte). */
-int section_load(const struct image_file *file, const struct efs_section *section, uint8_t **raw,
-		 struct image_diag *diag);
+int efs_section_load(const struct image_file *file, const struct efs_section *section,
+		     uint8_t **raw, struct image_diag *diag);
 
 /*
  * Builds a section from bytes put in pieces of any size and passes its stored bytes to put().
@@ -72,13 +73,13 @@ struct section_builder {
 	size_t filled;
 	uint8_t *stored; /* a compressed chunk */
 };
-int section_builder_begin(struct section_builder *builder,
-			  int (*put)(void *to, const void *data, size_t size,
-				     struct image_diag *diag),
-			  void *to, struct image_diag *diag);
-int section_builder_put(struct section_builder *builder, const void *data, size_t size,
-			struct image_diag *diag);
-int section_builder_end(struct section_builder *builder, struct image_diag *diag);
-void section_builder_free(struct section_builder *builder);
+int efs_section_builder_begin(struct section_builder *builder,
+			      int (*put)(void *to, const void *data, size_t size,
+					 struct image_diag *diag),
+			      void *to, struct image_diag *diag);
+int efs_section_builder_put(struct section_builder *builder, const void *data, size_t size,
+			    struct image_diag *diag);
+int efs_section_builder_end(struct section_builder *builder, struct image_diag *diag);
+void efs_section_builder_free(struct section_builder *builder);
 
 #endif

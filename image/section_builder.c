@@ -33,10 +33,10 @@ static int prepare(struct section_builder *builder)
 	return builder->raw && builder->stored && builder->context ? 0 : -ENOMEM;
 }
 
-int section_builder_begin(struct section_builder *builder,
-			  int (*put)(void *to, const void *data, size_t size,
-				     struct image_diag *diag),
-			  void *to, struct image_diag *diag)
+int efs_section_builder_begin(struct section_builder *builder,
+			      int (*put)(void *to, const void *data, size_t size,
+					 struct image_diag *diag),
+			      void *to, struct image_diag *diag)
 {
 	int err = prepare(builder);
 
@@ -89,15 +89,15 @@ static int flush_chunk(struct section_builder *builder, struct image_diag *diag)
 	}
 	chunk.stored_size = (uint32_t)size;
 	chunk.checksum = libdeflate_crc32(0, builder->raw, raw_size);
-	if (buffer_add(&builder->chunks, &chunk, sizeof(chunk)))
+	if (efs_buffer_add(&builder->chunks, &chunk, sizeof(chunk)))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	builder->filled = 0;
 	builder->stored_size += size;
 	return builder->put(builder->to, from, size, diag);
 }
 
-int section_builder_put(struct section_builder *builder, const void *data, size_t size,
-			struct image_diag *diag)
+int efs_section_builder_put(struct section_builder *builder, const void *data, size_t size,
+			    struct image_diag *diag)
 {
 	const uint8_t *from = data;
 
@@ -122,7 +122,7 @@ int section_builder_put(struct section_builder *builder, const void *data, size_
 	return 0;
 }
 
-int section_builder_end(struct section_builder *builder, struct image_diag *diag)
+int efs_section_builder_end(struct section_builder *builder, struct image_diag *diag)
 {
 	int err = builder->filled ? flush_chunk(builder, diag) : 0;
 
@@ -132,11 +132,11 @@ int section_builder_end(struct section_builder *builder, struct image_diag *diag
 	return builder->put(builder->to, builder->chunks.data, builder->chunks.size, diag);
 }
 
-void section_builder_free(struct section_builder *builder)
+void efs_section_builder_free(struct section_builder *builder)
 {
 	ZSTD_freeCCtx(builder->context);
 	free(builder->raw);
 	free(builder->stored);
-	buffer_free(&builder->chunks);
+	efs_buffer_free(&builder->chunks);
 	*builder = (struct section_builder){0};
 }

@@ -15,7 +15,7 @@
 
 enum { TREE_ALIGN = 64 };
 
-void stream_index_free(struct stream_index *index)
+void efs_stream_index_free(struct stream_index *index)
 {
 	if (!index)
 		return;
@@ -118,7 +118,7 @@ static int load(struct stream_index *index, const struct image *image, uint32_t 
 {
 	const struct efs_stream *stream = &image->catalog.streams[number];
 	struct image_diag detail = {0};
-	int err = section_load(&image->file, &stream->index, &index->raw, &detail);
+	int err = efs_section_load(&image->file, &stream->index, &index->raw, &detail);
 
 	if (err)
 		return image_fail(diag, err, "stream %u: index: %s", number, detail.text);
@@ -147,7 +147,7 @@ int image_load_index(struct image *image, uint32_t stream, struct image_diag *di
 	err = load(made, image, stream, diag);
 	if (err || !atomic_compare_exchange_strong_explicit(slot, &none, made, memory_order_acq_rel,
 							    memory_order_acquire))
-		stream_index_free(made);
+		efs_stream_index_free(made);
 	return err;
 }
 

@@ -18,14 +18,14 @@ static int hash_leaves(const struct image *image, struct hash_tree *tree, uint8_
 
 	while (offset < end) {
 		size_t size = end - offset < BUFFER ? (size_t)(end - offset) : BUFFER;
-		int err = io_read(&image->file, offset, buffer, size, diag);
+		int err = efs_io_read(&image->file, offset, buffer, size, diag);
 
 		if (err)
 			return err;
 		for (size_t at = 0; at < size; at += HASH_LEAF) {
 			size_t part = size - at < HASH_LEAF ? size - at : HASH_LEAF;
 
-			if (hash_tree_add(tree, buffer + at, part))
+			if (efs_hash_tree_add(tree, buffer + at, part))
 				return image_fail(diag, -ENOMEM, "out of memory");
 		}
 		offset += size;
@@ -55,7 +55,8 @@ static int compare_tree(const struct image *image, const struct hash_tree *tree,
 {
 	for (size_t at = 0; at < tree->hashes.size; at += BUFFER) {
 		size_t size = tree->hashes.size - at < BUFFER ? tree->hashes.size - at : BUFFER;
-		int err = io_read(&image->file, image->super.hash_offset + at, buffer, size, diag);
+		int err =
+		    efs_io_read(&image->file, image->super.hash_offset + at, buffer, size, diag);
 
 		if (err)
 			return err;
@@ -75,16 +76,16 @@ int image_verify_hashes(struct image *image, struct image_diag *diag)
 
 	if (!err)
 		err = hash_leaves(image, &tree, buffer, diag);
-	if (!err && hash_tree_finish(&tree, root))
+	if (!err && efs_hash_tree_finish(&tree, root))
 		err = image_fail(diag, -ENOMEM, "out of memory");
 	if (!err)
 		err = compare_tree(image, &tree, buffer, diag);
 	if (!err && memcmp(root, image->super.hash_root, sizeof(root)) != 0)
 		err = image_fail(diag, -EUCLEAN, "superblock: wrong root of the hash tree");
-	if (!err && (io_superblock_digest(&image->super, digest) ||
+	if (!err && (efs_io_superblock_digest(&image->super, digest) ||
 		     memcmp(digest, image->super.digest, sizeof(digest)) != 0))
 		err = image_fail(diag, -EUCLEAN, "superblock: wrong digest");
-	buffer_free(&tree.hashes);
+	efs_buffer_free(&tree.hashes);
 	free(buffer);
 	return err;
 }
@@ -94,7 +95,7 @@ static int check_zero(const struct image *image, uint64_t offset, uint64_t end, 
 {
 	while (offset < end) {
 		size_t size = end - offset < BUFFER ? (size_t)(end - offset) : BUFFER;
-		int err = io_read(&image->file, offset, buffer, size, diag);
+		int err = efs_io_read(&image->file, offset, buffer, size, diag);
 
 		if (err)
 			return err;
@@ -116,7 +117,7 @@ int image_verify_padding(struct image *image, struct image_diag *diag)
 	struct extent extent;
 	int err = buffer ? 0 : image_fail(diag, -ENOMEM, "out of memory");
 
-	while (!err && extent_next(&walk, &extent)) {
+	while (!err && efs_extent_next(&walk, &extent)) {
 		err = check_zero(image, end, extent.offset, buffer, diag);
 		end = extent.offset + extent.size;
 	}

@@ -69,8 +69,8 @@ int image_writer_create(struct image_writer **writer, int fd, const char *genera
 	if (!made)
 		return image_fail(diag, -ENOMEM, "out of memory");
 	strcpy(made->generator, generator);
-	err = output_open(&made->output, fd, diag);
-	if (!err && catalog_writer_init(&made->catalog))
+	err = efs_output_open(&made->output, fd, diag);
+	if (!err && efs_catalog_writer_init(&made->catalog))
 		err = image_fail(diag, -ENOMEM, "out of memory");
 	if (err) {
 		image_writer_destroy(made);
@@ -86,10 +86,10 @@ void image_writer_destroy(struct image_writer *writer)
 {
 	if (!writer)
 		return;
-	output_close(&writer->output);
-	section_builder_free(&writer->section);
-	catalog_writer_free(&writer->catalog);
-	buffer_free(&writer->indexes);
+	efs_output_close(&writer->output);
+	efs_section_builder_free(&writer->section);
+	efs_catalog_writer_free(&writer->catalog);
+	efs_buffer_free(&writer->indexes);
 	free(writer->index);
 	free(writer);
 }
@@ -139,9 +139,10 @@ int image_writer_begin_stream(struct image_writer *writer, uint64_t raw_size, un
 	if (table_count)
 		memcpy(writer->index, tables, (size_t)tables_size);
 	writer->stream_padding = 0;
-	err = output_align(&writer->output,
-			   raw_size >= EFS_LARGE_STREAM ? EFS_STREAM_ALIGN_LARGE : EFS_STREAM_ALIGN,
-			   &writer->stream_padding, diag);
+	err = efs_output_align(&writer->output,
+			       raw_size >= EFS_LARGE_STREAM ? EFS_STREAM_ALIGN_LARGE
+							    : EFS_STREAM_ALIGN,
+			       &writer->stream_padding, diag);
 	stream->offset = writer->output.position;
 	writer->state = IN_STREAM;
 	return fail(writer, err);
@@ -211,17 +212,17 @@ int image_writer_put_block(struct image_writer *writer, const struct image_encod
 	column[writer->blocks + at] = block->argument;
 	writer->next_block++;
 	writer->stream.stored_size += block->stored_size;
-	return fail(writer, output_put(&writer->output, stored, block->stored_size, diag));
+	return fail(writer, efs_output_put(&writer->output, stored, block->stored_size, diag));
 }
 
 static int put_to_buffer(void *to, const void *data, size_t size, struct image_diag *diag)
 {
-	return buffer_add(to, data, size) ? image_fail(diag, -ENOMEM, "out of memory") : 0;
+	return efs_buffer_add(to, data, size) ? image_fail(diag, -ENOMEM, "out of memory") : 0;
 }
 
 static int put_to_output(void *to, const void *data, size_t size, struct image_diag *diag)
 {
-	return output_put(to, data, size, diag);
+	return efs_output_put(to, data, size, diag);
 }
 
 /* Puts all bytes of a section; *stored_size is what it takes. */
@@ -230,12 +231,12 @@ static int put_section(struct image_writer *writer,
 		       void *to, const void *raw, uint64_t raw_size, uint64_t *stored_size,
 		       struct image_diag *diag)
 {
-	int err = section_builder_begin(&writer->section, put, to, diag);
+	int err = efs_section_builder_begin(&writer->section, put, to, diag);
 
 	if (!err)
-		err = section_builder_put(&writer->section, raw, (size_t)raw_size, diag);
+		err = efs_section_builder_put(&writer->section, raw, (size_t)raw_size, diag);
 	if (!err)
-		err = section_builder_end(&writer->section, diag);
+		err = efs_section_builder_end(&writer->section, diag);
 	*stored_size = writer->section.stored_size;
 	return err;
 }
@@ -282,9 +283,10 @@ int image_writer_begin_blob(struct image_writer *writer, struct image_diag *diag
 
 	if (err)
 		return err;
-	err = output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
+	err = efs_output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
 	if (!err)
-		err = section_builder_begin(&writer->section, put_to_output, &writer->output, diag);
+		err = efs_section_builder_begin(&writer->section, put_to_output, &writer->output,
+						diag);
 	writer->blob.offset = writer->output.position;
 	writer->state = IN_BLOB;
 	return fail(writer, err);
@@ -295,7 +297,8 @@ int image_writer_put_blob(struct image_writer *writer, const void *data, size_t 
 {
 	int err = expect(writer, IN_BLOB, diag);
 
-	return err ? err : fail(writer, section_builder_put(&writer->section, data, size, diag));
+	return err ? err
+		   : fail(writer, efs_section_builder_put(&writer->section, data, size, diag));
 }
 
 int image_writer_end_blob(struct image_writer *writer, uint32_t *blob, uint64_t *stored_size,
@@ -305,7 +308,7 @@ int image_writer_end_blob(struct image_writer *writer, uint32_t *blob, uint64_t 
 
 	if (err)
 		return err;
-	err = section_builder_end(&writer->section, diag);
+	err = efs_section_builder_end(&writer->section, diag);
 	writer->blob.raw_size = writer->section.raw_size;
 	writer->blob.stored_size = writer->section.stored_size;
 	if (!err)
@@ -324,7 +327,8 @@ int image_writer_add_tensor(struct image_writer *writer, const struct image_tens
 {
 	int err = expect(writer, IDLE, diag);
 
-	return err ? err : fail(writer, catalog_writer_add_tensor(&writer->catalog, spec, diag));
+	return err ? err
+		   : fail(writer, efs_catalog_writer_add_tensor(&writer->catalog, spec, diag));
 }
 
 int image_writer_add_file(struct image_writer *writer, const char *path,
@@ -334,8 +338,8 @@ int image_writer_add_file(struct image_writer *writer, const char *path,
 	int err = expect(writer, IDLE, diag);
 
 	return err ? err
-		   : fail(writer, catalog_writer_add_file(&writer->catalog, path, pieces,
-							  piece_count, diag));
+		   : fail(writer, efs_catalog_writer_add_file(&writer->catalog, path, pieces,
+							      piece_count, diag));
 }
 
 static int write_indexes(struct image_writer *writer, struct image_diag *diag)
@@ -346,11 +350,13 @@ static int write_indexes(struct image_writer *writer, struct image_diag *diag)
 
 	for (size_t i = 0; i < count; i++) {
 		struct efs_section *index = &streams[i].index;
-		int err = output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
+		int err =
+		    efs_output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
 
 		index->offset = writer->output.position;
 		if (!err)
-			err = output_put(&writer->output, from, (size_t)index->stored_size, diag);
+			err =
+			    efs_output_put(&writer->output, from, (size_t)index->stored_size, diag);
 		if (err)
 			return err;
 		from += index->stored_size;
@@ -361,7 +367,7 @@ static int write_indexes(struct image_writer *writer, struct image_diag *diag)
 static int write_catalog(struct image_writer *writer, const struct buffer *raw,
 			 struct efs_superblock *super, struct image_diag *diag)
 {
-	int err = output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
+	int err = efs_output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
 
 	if (err)
 		return err;
@@ -372,7 +378,7 @@ static int write_catalog(struct image_writer *writer, const struct buffer *raw,
 	err = put_section(writer, put_to_output, &writer->output, raw->data, raw->size,
 			  &super->catalog.stored_size, diag);
 	if (!err)
-		err = output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
+		err = efs_output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
 	super->hash_offset = writer->output.position;
 	return err;
 }
@@ -382,9 +388,9 @@ static int check_catalog(struct buffer *raw, const struct efs_superblock *super,
 			 struct image_diag *diag)
 {
 	struct catalog catalog;
-	int err = catalog_parse(&catalog, raw->data, raw->size, super, diag);
+	int err = efs_catalog_parse(&catalog, raw->data, raw->size, super, diag);
 
-	catalog_free(&catalog);
+	efs_catalog_free(&catalog);
 	*raw = (struct buffer){0};
 	return err == -EUCLEAN ? -EINVAL : err;
 }
@@ -393,19 +399,20 @@ static int write_superblock(struct image_writer *writer, struct efs_superblock *
 			    struct image_diag *diag)
 {
 	const struct buffer *hashes = &writer->output.tree.hashes;
-	int err = output_flush(&writer->output, diag);
+	int err = efs_output_flush(&writer->output, diag);
 
 	if (err)
 		return err;
-	if (hash_tree_finish(&writer->output.tree, super->hash_root))
+	if (efs_hash_tree_finish(&writer->output.tree, super->hash_root))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	super->hash_size = hashes->size;
 	super->image_size = super->hash_offset + super->hash_size;
-	if (io_superblock_digest(super, super->digest))
+	if (efs_io_superblock_digest(super, super->digest))
 		return image_fail(diag, -ENOMEM, "out of memory");
-	super->checksum = io_superblock_checksum(super);
-	err = io_write(&writer->output.file, super->hash_offset, hashes->data, hashes->size, diag);
-	return err ? err : io_write(&writer->output.file, 0, super, sizeof(*super), diag);
+	super->checksum = efs_io_superblock_checksum(super);
+	err = efs_io_write(&writer->output.file, super->hash_offset, hashes->data, hashes->size,
+			   diag);
+	return err ? err : efs_io_write(&writer->output.file, 0, super, sizeof(*super), diag);
 }
 
 int image_writer_finish(struct image_writer *writer, struct image_overhead *overhead,
@@ -427,12 +434,12 @@ int image_writer_finish(struct image_writer *writer, struct image_overhead *over
 	writer->state = FINISHED;
 	err = write_indexes(writer, diag);
 	if (!err)
-		err = catalog_writer_finish(&writer->catalog, &raw, diag);
+		err = efs_catalog_writer_finish(&writer->catalog, &raw, diag);
 	if (!err)
 		err = write_catalog(writer, &raw, &super, diag);
 	if (!err)
 		err = check_catalog(&raw, &super, diag);
-	buffer_free(&raw);
+	efs_buffer_free(&raw);
 	if (!err)
 		err = write_superblock(writer, &super, diag);
 	if (!err && overhead) {

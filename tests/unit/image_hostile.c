@@ -327,23 +327,23 @@ static void unpack(struct victim *v)
 		     header->tensor_count * sizeof(struct efs_tensor));
 	stream += header->stream_count - 1;
 	index = reseal_section(v->image, v->size, &stream->index);
-	buffer_add(&out, v->image, (size_t)super.catalog.offset);
+	efs_buffer_add(&out, v->image, (size_t)super.catalog.offset);
 	stream->index.offset = out.size;
 	stream->index.stored_size = stream->index.raw_size + sizeof(chunk);
 	chunk.stored_size = (uint32_t)stream->index.raw_size;
-	buffer_add(&out, index, (size_t)stream->index.raw_size);
-	buffer_add(&out, &chunk, sizeof(chunk));
+	efs_buffer_add(&out, index, (size_t)stream->index.raw_size);
+	efs_buffer_add(&out, &chunk, sizeof(chunk));
 	super.catalog.offset = out.size;
 	super.catalog.stored_size = catalog_size + sizeof(chunk);
 	chunk.stored_size = (uint32_t)catalog_size;
-	buffer_add(&out, v->catalog, catalog_size);
-	buffer_add(&out, &chunk, sizeof(chunk));
+	efs_buffer_add(&out, v->catalog, catalog_size);
+	efs_buffer_add(&out, &chunk, sizeof(chunk));
 	gap = -out.size & 7;
-	memset(buffer_extend(&out, gap), 0, gap);
+	memset(efs_buffer_extend(&out, gap), 0, gap);
 	super.hash_offset = out.size;
-	super.hash_size = hash_tree_size(super.hash_offset - EFS_SUPERBLOCK_SIZE);
+	super.hash_size = efs_hash_tree_size(super.hash_offset - EFS_SUPERBLOCK_SIZE);
 	super.image_size = super.hash_offset + super.hash_size;
-	memset(buffer_extend(&out, (size_t)super.hash_size), 0, (size_t)super.hash_size);
+	memset(efs_buffer_extend(&out, (size_t)super.hash_size), 0, (size_t)super.hash_size);
 	memcpy(out.data, &super, sizeof(super));
 	reseal(out.data, out.size);
 	munmap(v->image, v->size);
@@ -354,7 +354,7 @@ static void unpack(struct victim *v)
 	cr_assert_eq(refused(v), 0, "the image laid out anew is good");
 	cr_assert_eq(deep_check(v), 0);
 	free(index);
-	buffer_free(&out);
+	efs_buffer_free(&out);
 }
 
 /* Changes each byte of a section that is stored uncompressed and makes the checksums right. */

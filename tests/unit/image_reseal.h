@@ -25,12 +25,12 @@ enum { RESEAL_MAX = 64 << 20 }; /* sections beyond this raw size are left alone 
 static inline uint8_t *reseal_section(uint8_t *image, size_t size,
 				      const struct efs_section *section)
 {
-	uint64_t chunks = section_chunk_count(section->raw_size);
+	uint64_t chunks = efs_section_chunk_count(section->raw_size);
 	uint64_t at = section->offset;
 	struct efs_chunk chunk;
 	uint8_t *raw, *table;
 
-	if (section->raw_size > RESEAL_MAX || section_fault(section, 0, size))
+	if (section->raw_size > RESEAL_MAX || efs_section_fault(section, 0, size))
 		return NULL;
 	raw = calloc(1, (size_t)section->raw_size + 1);
 	if (!raw)
@@ -59,9 +59,9 @@ static inline void reseal_superblock(uint8_t *image)
 {
 	struct efs_superblock *super = (void *)image;
 
-	if (io_superblock_digest(super, super->digest))
+	if (efs_io_superblock_digest(super, super->digest))
 		abort();
-	super->checksum = io_superblock_checksum(super);
+	super->checksum = efs_io_superblock_checksum(super);
 }
 
 /* The hash tree over the bytes that the superblock names, where it lies within the image. */
@@ -71,19 +71,21 @@ static inline void reseal_hashes(uint8_t *image, size_t size)
 	struct hash_tree tree = {0};
 
 	if (super->hash_offset <= EFS_SUPERBLOCK_SIZE || super->hash_offset > size ||
-	    hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE) > size - super->hash_offset)
+	    efs_hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE) >
+		size - super->hash_offset)
 		return;
 	for (uint64_t at = EFS_SUPERBLOCK_SIZE; at < super->hash_offset; at += HASH_LEAF) {
 		uint64_t rest = super->hash_offset - at;
 
-		if (hash_tree_add(&tree, image + at, rest < HASH_LEAF ? (size_t)rest : HASH_LEAF))
+		if (efs_hash_tree_add(&tree, image + at,
+				      rest < HASH_LEAF ? (size_t)rest : HASH_LEAF))
 			abort();
 	}
-	if (hash_tree_finish(&tree, super->hash_root))
+	if (efs_hash_tree_finish(&tree, super->hash_root))
 		abort();
 	if (tree.hashes.size)
 		memcpy(image + super->hash_offset, tree.hashes.data, tree.hashes.size);
-	buffer_free(&tree.hashes);
+	efs_buffer_free(&tree.hashes);
 }
 
 /* Everything, from the inside out. image is 8-aligned; size may be anything. */
