@@ -11,6 +11,9 @@
 
 const struct codec_kernel *const codec_kernels[] = {
     &codec_kernel_scalar,
+#if defined(__x86_64__)
+    &codec_kernel_avx2,
+#endif
     NULL,
 };
 

@@ -49,6 +49,19 @@ static int add_chunks(struct builder *builder, const struct codec_table *table, 
 	return count % (1u << bits) == 0 ? 0 : -1;
 }
 
+static void find_runs(struct codec_node *node, const uint8_t *symbols)
+{
+	node->runs = 1;
+	for (unsigned i = 1; i < 1u << node->width; i++) {
+		if (symbols[i] == symbols[i - 1] + 1)
+			continue;
+		if (node->runs == 1)
+			node->cut = (uint8_t)i;
+		if (node->runs < 3)
+			node->runs++;
+	}
+}
+
 /*
  * Depths ascend and Kraft's sum is 1, so a chunk is always left, and never shallower than the node
  * that asks; recursion ends at CODEC_DEPTH_MAX.
@@ -63,6 +76,7 @@ static void add_nodes(struct builder *builder, unsigned depth)
 	*node = (struct codec_node){.depth = (uint8_t)depth, .first = chunk->first};
 	if (chunk->depth == depth) {
 		node->width = chunk->bits;
+		find_runs(node, tree->symbols + node->first);
 		builder->next_chunk++;
 	} else {
 		node->width = 1;

@@ -23,6 +23,8 @@ struct codec_node {
 	    width; /* bits stored per element: 1 for an inner node, the flat index for a chunk */
 	uint8_t first;  /* lowest rank below */
 	uint8_t split;  /* inner: lowest rank of the right child */
+	uint8_t runs;   /* chunk: runs of consecutive values its symbols are, 3 for more than 2 */
+	uint8_t cut;    /* chunk: index that starts the second run; 0 if there is none */
 	uint16_t right; /* inner: number of the right child; chunk: 0 */
 };
 

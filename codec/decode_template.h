@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decode_template.h - the decoder around a kernel's inner loops; included once by each SIMD kernel.
+ *
+ * Decoding takes two walks over the tree. The first, in pre-order, gives every node its elements
+ * and its bits: a bitmap's ones say how many elements go right. It does all the checking: when it
+ * ends well, every node's bits lie within the block, every list within its parent's range, and the
+ * second walk has nothing left to check. That one, in post-order, unpacks chunks and merges pairs
+ * of lists, each node reading its children from one of scratch->lists and writing the other.
+ *
+ * The including file defines, as static inline functions, with WIDTH = bytes it stores at once, at
+ * most CODEC_LIST_SLACK:
+ *
+ *   size_t count_ones(const uint8_t *coded, size_t position, size_t count)
+ *       ones among the count bits from bit `position` on
+ *   void unpack(uint8_t *out, const struct codec_tree *, const struct codec_node *,
+ *               const uint8_t *coded, size_t position, size_t count, int exact)
+ *       symbols of a chunk of width > 0
+ *   void merge(uint8_t *out, const uint8_t *left, const uint8_t *right,
+ *              const uint8_t *coded, size_t position, size_t count, int exact)
+ *   void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t *right, ...)
+ *   void merge_right_constant(uint8_t *out, const uint8_t *left, uint8_t right, ...)
+ *   void merge_constants(uint8_t *out, uint8_t left, uint8_t right, ...)
+ *       one list from two, the bit of an element saying which (1: right)
+ *
+ * Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past out[count - 1];
+ * and since bits past a node's own may make a last group run on in a list, they may read up to 2 *
+ * WIDTH bytes past the end of left and right. Where a list is the last one of its buffer, both end
+ * in its CODEC_LIST_SLACK. They read the coded bytes in words, up to CODEC_SLACK bytes past the one
+ * that holds the last bit. With `exact`, for the root, nothing past out[count - 1] is written.
+ */
+#include "codec/kernels.h"
+
+#include <string.h>
+
+/* First walk. False if the block is not what its size and the tree demand. */
+static int measure(const struct codec_tree *tree, const uint8_t *coded, size_t coded_size,
+		   size_t size, struct codec_extent *extents)
+{
+	const struct codec_node *nodes = tree->nodes;
+	size_t end = coded_size * 8, position = 0;
+
+	extents[0] = (struct codec_extent){.offset = 0, .count = (uint32_t)size};
+	for (unsigned i = 0; i < tree->node_count; i++) {
+		struct codec_extent *extent = &extents[i];
+		size_t count = extent->count, bits = count * nodes[i].width;
+		extent->position = (uint32_t)position;
+		if (bits > end - position)
+			return 0;
+		if (nodes[i].right != 0) {
+			uint32_t ones = (uint32_t)count_ones(coded, position, count);
+			uint32_t zeros = extent->count - ones;
+			extents[i + 1] =
+			    (struct codec_extent){.offset = extent->offset, .count = zeros};
+			extents[nodes[i].right] =
+			    (struct codec_extent){.offset = extent->offset + zeros, .count = ones};
+		}
+		position += bits;
+	}
+	return codec_ends_well(coded, coded_size, position);
+}
+
+static inline int is_constant(const struct codec_node *node)
+{
+	return node->right == 0 && node->width == 0;
+}
+
+/* Second walk, one inner node. */
+static inline void join(const struct codec_tree *tree, unsigned number, const uint8_t *coded,
+			const struct codec_extent *extents, uint8_t *out, const uint8_t *lists,
+			int exact)
+{
+	const struct codec_node *node = &tree->nodes[number];
+	const struct codec_node *left = node + 1, *right = &tree->nodes[node->right];
+	const uint8_t *left_list = lists + extents[number + 1].offset;
+	const uint8_t *right_list = lists + extents[node->right].offset;
+	uint8_t left_symbol = tree->symbols[left->first];
+	uint8_t right_symbol = tree->symbols[right->first];
+	size_t position = extents[number].position, count = extents[number].count;
+
+	if (!is_constant(left) && !is_constant(right))
+		merge(out, left_list, right_list, coded, position, count, exact);
+	else if (!is_constant(right))
+		merge_left_constant(out, left_symbol, right_list, coded, position, count, exact);
+	else if (!is_constant(left))
+		merge_right_constant(out, left_list, right_symbol, coded, position, count, exact);
+	else
+		merge_constants(out, left_symbol, right_symbol, coded, position, count, exact);
+}
+
+static enum codec_result decode(const struct codec_tree *tree, const uint8_t *coded,
+				size_t coded_size, uint8_t *dst, size_t size,
+				struct codec_scratch *scratch)
+{
+	const struct codec_extent *extents = scratch->extents;
+	const struct codec_node *nodes = tree->nodes;
+
+	if (!measure(tree, coded, coded_size, size, scratch->extents))
+		return CODEC_CORRUPT;
+	for (unsigned i = 0; i + 1 < tree->node_count; i++) {
+		unsigned number = tree->postorder[i];
+		const struct codec_node *node = &nodes[number];
+		struct codec_extent extent = extents[number];
+		uint8_t *out = scratch->lists[node->depth & 1] + extent.offset;
+		if (extent.count == 0)
+			continue;
+		if (node->right != 0)
+			join(tree, number, coded, extents, out, scratch->lists[~node->depth & 1],
+			     0);
+		else if (node->width != 0)
+			unpack(out, tree, node, coded, extent.position, extent.count, 0);
+	}
+	if (nodes[0].right != 0)
+		join(tree, 0, coded, extents, dst, scratch->lists[1], 1);
+	else if (nodes[0].width != 0)
+		unpack(dst, tree, &nodes[0], coded, 0, size, 1);
+	else
+		memset(dst, tree->symbols[0], size);
+	return CODEC_OK;
+}
