@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * encode.h - one tensor from its source file into a stream of the image.
+ */
+#ifndef ENTROFS_ENCODE_H
+#define ENTROFS_ENCODE_H
+
+#include "image/writer.h"
+#include "mkfs/pool.h"
+#include "mkfs/progress.h"
+#include "mkfs/source.h"
+#include "quantizer/quantizer.h"
+
+#include <stdint.h>
+
+enum { ENCODE_BLOCK_LOG2 = 14 };
+
+/* What became of a tensor. */
+struct encoded_tensor {
+	int bits;                   /* 8, 4, or 0: kept */
+	struct quant_params params; /* unless kept */
+	uint64_t raw_size;          /* decoded bytes */
+	uint32_t stream;
+	struct image_cost cost;
+	double byte_entropy; /* bits per decoded byte, order 0 */
+	double entropy;      /* bits per weight */
+	double sqnr;         /* dB; infinite when exact */
+	double max_error;
+	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 of the decoded bytes */
+};
+
+struct encoder; /* buffers for all threads: about 1.5 MiB per thread, and 64 MiB of codes */
+
+struct encoder *encoder_create(struct pool *pool, struct image_writer *writer, const char *target,
+			       struct progress *progress);
+void encoder_destroy(struct encoder *encoder);
+
+/*
+ * Quantizes (bits 8 or 4) or keeps (0) a tensor and writes its stream. Also keeps one that F32
+ * parameters cannot represent. 0, or -1 after printing why.
+ */
+int encode_tensor(struct encoder *encoder, const struct source_file *shard,
+		  const struct safetensor *tensor, int bits, struct encoded_tensor *result);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * folder.c - sorts the files of a model folder; see folder.h.
+ *
+ * The weights are those that model.safetensors.index.json names, else model.safetensors, else the
+ * only *.safetensors. The index is not a sidecar: it would name files that the mounted tree does
+ * not have.
+ */
+#include "mkfs/folder.h"
+
+#include "mkfs/cli.h"
+#include "mkfs/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	INDEX_MAX = 256 << 20,    /* bytes of an index file */
+	INDEX_BUDGET = 256 << 20, /* bytes for its parsed JSON */
+};
+
+static const char index_name[] = "model.safetensors.index.json";
+
+static int ends_with(const char *name, const char *end)
+{
+	size_t size = strlen(name), tail = strlen(end);
+	return size >= tail && strcmp(name + size - tail, end) == 0;
+}
+
+static int is_other_weights(const char *name)
+{
+	static const char *const endings[] = {
+	    ".safetensors", ".bin",       ".pt", ".pth",     ".ckpt", ".gguf",   ".ggml",
+	    ".onnx",        ".onnx_data", ".h5", ".msgpack", ".ot",   ".tflite", ".mlmodel",
+	};
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+		if (ends_with(name, endings[i]))
+			return 1;
+	}
+	return ends_with(name, ".index.json");
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_name(char ***names, size_t *count, const char *name)
+{
+	char **grown = realloc(*names, (*count + 1) * sizeof *grown);
+	if (!grown)
+		return -1;
+	*names = grown;
+	grown[*count] = strdup(name);
+	return grown[*count] ? (++*count, 0) : -1;
+}
+
+static void free_names(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	return strcmp(((const struct folder_entry *)a)->tensor,
+		      ((const struct folder_entry *)b)->tensor);
+}
+
+/* Position in the sorted list of shards, or -1. */
+static ssize_t find_shard(const struct folder *folder, const char *name)
+{
+	char **found = bsearch(&name, folder->shards, folder->shard_count, sizeof *folder->shards,
+			       compare_names);
+	return found ? found - folder->shards : -1;
+}
+
+static int collect_shards(struct folder *folder, json_t *map, struct image_diag *diag)
+{
+	const char *tensor;
+	json_t *value;
+
+	json_object_foreach(map, tensor, value)
+	{
+		const char *name = json_string_value(value);
+		if (!name || !*name || strchr(name, '/'))
+			return image_fail(diag, -EINVAL, "tensor '%.200s': bad file name", tensor);
+		/* Tensors of a shard mostly follow each other. */
+		if (folder->shard_count &&
+		    strcmp(folder->shards[folder->shard_count - 1], name) == 0)
+			continue;
+		if (add_name(&folder->shards, &folder->shard_count, name))
+			return image_fail(diag, -ENOMEM, "out of memory");
+	}
+	if (!folder->shard_count)
+		return image_fail(diag, -EINVAL, "it names no tensor");
+	qsort(folder->shards, folder->shard_count, sizeof *folder->shards, compare_names);
+	size_t kept = 1;
+	for (size_t i = 1; i < folder->shard_count; i++) {
+		if (strcmp(folder->shards[i], folder->shards[kept - 1]) == 0)
+			free(folder->shards[i]);
+		else
+			folder->shards[kept++] = folder->shards[i];
+	}
+	folder->shard_count = kept;
+	return 0;
+}
+
+static int collect_entries(struct folder *folder, json_t *map, struct image_diag *diag)
+{
+	const char *tensor;
+	json_t *value;
+
+	folder->index = calloc(json_object_size(map), sizeof *folder->index);
+	if (!folder->index)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	json_object_foreach(map, tensor, value)
+	{
+		struct folder_entry *entry = &folder->index[folder->index_count];
+		entry->shard = (size_t)find_shard(folder, json_string_value(value));
+		entry->tensor = strdup(tensor);
+		if (!entry->tensor)
+			return image_fail(diag, -ENOMEM, "out of memory");
+		folder->index_count++;
+	}
+	qsort(folder->index, folder->index_count, sizeof *folder->index, compare_entries);
+	return 0;
+}
+
+/* Reads a whole small file; the caller frees. NULL with errno on failure. */
+static char *read_file(int dir_fd, const char *name, size_t limit, size_t *size)
+{
+	struct stat st;
+	char *data = NULL;
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0) {
+		if (st.st_size < 0 || (uint64_t)st.st_size > limit)
+			errno = EFBIG;
+		else
+			data = malloc((size_t)st.st_size + 1);
+	}
+	*size = 0;
+	while (data && *size < (size_t)st.st_size) {
+		ssize_t n = read(fd, data + *size, (size_t)st.st_size - *size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n < 0 ? errno : EIO;
+			free(data);
+			data = NULL;
+			break;
+		}
+		*size += (size_t)n;
+	}
+	close(fd);
+	return data;
+}
+
+static int read_index(struct folder *folder, const char *path, int dir_fd)
+{
+	struct image_diag diag = {""};
+	size_t size;
+	char *text = read_file(dir_fd, index_name, INDEX_MAX, &size);
+	if (!text) {
+		cli_cannot("read", path, "%s: %s", index_name, strerror(errno));
+		return -1;
+	}
+	json_t *root = json_parse(text, size, INDEX_BUDGET, &diag);
+	free(text);
+	int result = root ? 0 : -1;
+	if (root) {
+		json_t *map = json_object_get(root, "weight_map");
+		if (!json_is_object(map))
+			result = image_fail(&diag, -EINVAL, "no weight_map");
+		if (!result)
+			result = collect_shards(folder, map, &diag);
+		if (!result)
+			result = collect_entries(folder, map, &diag);
+		json_decref(root);
+	}
+	if (result)
+		cli_cannot("read", path, "%s: %s", index_name, diag.text);
+	return result ? -1 : 0;
+}
+
+/* Decides which files hold the weights, given all regular files at the top of the folder. */
+static int choose_weights(struct folder *folder, const char *path, int dir_fd, char **files,
+			  size_t count)
+{
+	const char *only = NULL;
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(files[i], index_name) == 0)
+			return read_index(folder, path, dir_fd);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!ends_with(files[i], ".safetensors"))
+			continue;
+		found++;
+		only = files[i];
+		if (strcmp(files[i], "model.safetensors") == 0) {
+			found = 1;
+			break;
+		}
+	}
+	if (found != 1) {
+		cli_cannot("read", path,
+			   found ? "several .safetensors files and none of them is "
+				   "model.safetensors"
+				 : "no .safetensors file in this folder");
+		return -1;
+	}
+	if (add_name(&folder->shards, &folder->shard_count, only)) {
+		cli_cannot("read", path, "out of memory");
+		return -1;
+	}
+	return 0;
+}
+
+static void notice(const char *path, const char *name, const char *reason)
+{
+	fprintf(stderr, "%s: skipping '%s/%s': %s\n", program_invocation_short_name, path, name,
+		reason);
+}
+
+/* Lists the regular files (symbolic links followed) that are not hidden. */
+static int list_files(const char *path, DIR *dir, int verbose, char ***files, size_t *count)
+{
+	struct dirent *entry;
+
+	while (errno = 0, (entry = readdir(dir)) != NULL) {
+		const char *name = entry->d_name;
+		struct stat st;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (name[0] == '.') {
+			if (verbose)
+				notice(path, name, "hidden");
+		} else if (fstatat(dirfd(dir), name, &st, 0)) {
+			notice(path, name, strerror(errno));
+		} else if (!S_ISREG(st.st_mode)) {
+			if (verbose)
+				notice(path, name,
+				       S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+		} else if (add_name(files, count, name)) {
+			errno = ENOMEM;
+			break;
+		}
+	}
+	if (errno) {
+		cli_cannot("read", path, "%s", strerror(errno));
+		return -1;
+	}
+	qsort(*files, *count, sizeof **files, compare_names);
+	return 0;
+}
+
+static int sort_files(struct folder *folder, const char *path, char **files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *name = files[i];
+		if (find_shard(folder, name) >= 0 || strcmp(name, index_name) == 0)
+			continue;
+		if (is_other_weights(name)) {
+			notice(path, name, "not the weights chosen");
+			continue;
+		}
+		if (strcmp(name, "quantized") == 0) {
+			cli_cannot("pack", path,
+				   "the file '%s' takes the name of a folder in the "
+				   "image",
+				   name);
+			return -1;
+		}
+		if (add_name(&folder->sidecars, &folder->sidecar_count, name)) {
+			cli_cannot("read", path, "out of memory");
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int folder_scan(struct folder *folder, const char *path, int verbose)
+{
+	char **files = NULL;
+	size_t count = 0;
+
+	memset(folder, 0, sizeof *folder);
+	DIR *dir = opendir(path);
+	if (!dir) {
+		cli_cannot("read", path, "%s", strerror(errno));
+		return -1;
+	}
+	int result = list_files(path, dir, verbose, &files, &count);
+	if (!result)
+		result = choose_weights(folder, path, dirfd(dir), files, count);
+	if (!result)
+		result = sort_files(folder, path, files, count);
+	free_names(files, count);
+	closedir(dir);
+	if (result)
+		folder_free(folder);
+	return result;
+}
+
+void folder_free(struct folder *folder)
+{
+	free_names(folder->shards, folder->shard_count);
+	free_names(folder->sidecars, folder->sidecar_count);
+	for (size_t i = 0; i < folder->index_count; i++)
+		free(folder->index[i].tensor);
+	free(folder->index);
+	memset(folder, 0, sizeof *folder);
+}

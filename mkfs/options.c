@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.c - the command line of mkentrofs; see options.h.
+ */
+#include "mkfs/options.h"
+
+#include "mkfs/cli.h"
+#include "mkfs/pool.h"
+
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: mkentrofs [OPTION]... MODEL IMAGE\n"
+    "Quantizes and codes the model in the folder MODEL (or in one .safetensors file) into the "
+    "file\n"
+    "IMAGE, which entrofs mounts.\n"
+    "\n"
+    "  -b, --bits=8|4          bits per weight of quantized tensors (8)\n"
+    "      --bits-for=REGEX=8|4  the same for tensors whose name matches REGEX\n"
+    "      --keep=REGEX        store tensors whose name matches REGEX as they are\n"
+    "  -f, --force             replace IMAGE if it exists\n"
+    "  -j, --jobs=N            threads (all CPUs); the image does not depend on it\n"
+    "      --json              print figures as JSON, for all and per tensor\n"
+    "      --no-verify         do not read the image back\n"
+    "  -v, --verbose           print figures per tensor\n"
+    "  -h, --help              print this help\n"
+    "      --version           print the version\n"
+    "\n"
+    "Float tensors of two or more dimensions are quantized; others are stored losslessly. Among\n"
+    "--keep and --bits-for (POSIX extended regular expressions, found anywhere in the name) the\n"
+    "last one that matches decides.\n";
+
+static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
+{
+	struct rule *rules = realloc(options->rules, (options->rule_count + 1) * sizeof *rules);
+	if (!rules) {
+		cli_cannot("start", NULL, "out of memory");
+		return -1;
+	}
+	options->rules = rules;
+	struct rule *rule = &rules[options->rule_count];
+	*rule = (struct rule){.text = shown, .bits = bits};
+	int error = regcomp(&rule->regex, pattern, REG_EXTENDED | REG_NOSUB);
+	if (error) {
+		char reason[128];
+		regerror(error, &rule->regex, reason, sizeof reason);
+		cli_usage_error("bad regular expression '%s': %s", pattern, reason);
+		return -1;
+	}
+	options->rule_count++;
+	return 0;
+}
+
+/* REGEX=BITS, where REGEX may contain '=', too. */
+static int add_bits_rule(struct options *options, const char *argument)
+{
+	const char *equals = strrchr(argument, '=');
+	uint64_t bits = 0;
+	if (!equals || cli_uint(equals + 1, 8, &bits) || (bits != 4 && bits != 8)) {
+		cli_usage_error("--bits-for wants REGEX=8 or REGEX=4, not '%s'", argument);
+		return -1;
+	}
+	char *pattern = strndup(argument, (size_t)(equals - argument));
+	if (!pattern)
+		return -1;
+	int result = add_rule(options, pattern, argument, (int)bits);
+	free(pattern);
+	return result;
+}
+
+static unsigned available_cpus(void)
+{
+	cpu_set_t set;
+	int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+	return count < 1 ? 1 : count > POOL_JOBS_MAX ? POOL_JOBS_MAX : (unsigned)count;
+}
+
+enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_JSON, OPT_NO_VERIFY, OPT_VERSION };
+
+static const struct option long_options[] = {
+    {"bits", required_argument, NULL, 'b'},
+    {"bits-for", required_argument, NULL, OPT_BITS_FOR},
+    {"keep", required_argument, NULL, OPT_KEEP},
+    {"force", no_argument, NULL, 'f'},
+    {"jobs", required_argument, NULL, 'j'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static enum options_result take_option(struct options *options, int option, const char *argument)
+{
+	uint64_t number = 0;
+	switch (option) {
+	case 'b':
+		if (cli_uint(argument, 8, &number) || (number != 4 && number != 8)) {
+			cli_usage_error("--bits is 8 or 4, not '%s'", argument);
+			return OPTIONS_BAD;
+		}
+		options->bits = (int)number;
+		return OPTIONS_RUN;
+	case 'j':
+		if (cli_uint(argument, POOL_JOBS_MAX, &number) || !number) {
+			cli_usage_error("--jobs is a number from 1 to %d, not '%s'", POOL_JOBS_MAX,
+					argument);
+			return OPTIONS_BAD;
+		}
+		options->jobs = (unsigned)number;
+		return OPTIONS_RUN;
+	case OPT_KEEP:
+		return add_rule(options, argument, argument, 0) ? OPTIONS_BAD : OPTIONS_RUN;
+	case OPT_BITS_FOR:
+		return add_bits_rule(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
+	case 'f':
+		options->force = 1;
+		return OPTIONS_RUN;
+	case 'v':
+		options->verbose = 1;
+		return OPTIONS_RUN;
+	case OPT_JSON:
+		options->json = 1;
+		return OPTIONS_RUN;
+	case OPT_NO_VERIFY:
+		options->verify = 0;
+		return OPTIONS_RUN;
+	case 'h':
+		fputs(help, stdout);
+		return OPTIONS_DONE;
+	case OPT_VERSION:
+		puts("mkentrofs " ENTROFS_VERSION);
+		return OPTIONS_DONE;
+	default: /* getopt has printed the error */
+		fputs("Try 'mkentrofs --help' for more information.\n", stderr);
+		return OPTIONS_BAD;
+	}
+}
+
+enum options_result options_parse(struct options *options, int argc, char **argv)
+{
+	int option;
+
+	*options = (struct options){.bits = 8, .verify = 1, .jobs = available_cpus()};
+	while ((option = getopt_long(argc, argv, "b:fj:vh", long_options, NULL)) != -1) {
+		enum options_result result = take_option(options, option, optarg);
+		if (result != OPTIONS_RUN)
+			return result;
+	}
+	if (argc - optind != 2) {
+		cli_usage_error(argc - optind < 2 ? "a model and an image are wanted"
+						  : "too many arguments");
+		return OPTIONS_BAD;
+	}
+	options->source = argv[optind];
+	options->target = argv[optind + 1];
+	return OPTIONS_RUN;
+}
+
+void options_free(struct options *options)
+{
+	for (size_t i = 0; i < options->rule_count; i++)
+		regfree(&options->rules[i].regex);
+	free(options->rules);
+	options->rules = NULL;
+	options->rule_count = 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - the command line of mkentrofs.
+ */
+#ifndef ENTROFS_OPTIONS_H
+#define ENTROFS_OPTIONS_H
+
+#include <regex.h>
+#include <stddef.h>
+
+/* --keep or --bits-for: what to do with tensors whose name matches. */
+struct rule {
+	regex_t regex;
+	const char *text; /* the regular expression, as given */
+	int bits;         /* 8, 4, or 0: keep */
+	int used;         /* whether it decided any tensor */
+};
+
+struct options {
+	const char *source, *target;
+	int bits;           /* 8 or 4 */
+	struct rule *rules; /* in the order given: the last that matches wins */
+	size_t rule_count;
+	unsigned jobs;
+	int force, verify, verbose, json;
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };
+
+/* OPTIONS_DONE: --help or --version was answered. OPTIONS_BAD: the error has been printed. Call
+ * options_free() in any case; strings are argv's. */
+enum options_result options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pack.h - a whole model into an image, and what that came to.
+ */
+#ifndef ENTROFS_PACK_H
+#define ENTROFS_PACK_H
+
+#include "image/writer.h"
+#include "mkfs/encode.h"
+#include "mkfs/source.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct packed_tensor {
+	const struct source_tensor *source;
+	char *file; /* its name under quantized/tensors */
+	struct encoded_tensor result;
+};
+
+struct packed_blob {
+	char *path; /* in the tree */
+	uint32_t blob;
+	uint64_t size, stored_size;
+	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 */
+};
+
+struct packed {
+	const struct source *source;
+	struct packed_tensor *tensors; /* in the source's order */
+	size_t tensor_count;
+	struct packed_blob *blobs; /* sidecars, then the headers of views */
+	size_t blob_count;
+	struct image_overhead overhead;
+};
+
+/*
+ * Packs the source into fd (empty, open for reading and writing), each tensor with its bits. 0, or
+ * -1 after printing why; packed_free() in any case.
+ */
+int pack(struct packed *packed, const struct source *source, const uint8_t *bits, int fd,
+	 const char *target, struct pool *pool, struct progress *progress);
+void packed_free(struct packed *packed);
+
+/* Reads the image back and compares every tensor and blob with what was packed. */
+int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
+		  struct progress *progress);
+
+#endif

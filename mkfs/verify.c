@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verify.c - reads an image back and compares it with what was packed.
+ *
+ * It goes through the reader, as every later user of the image does: all blocks are decoded, and
+ * the SHA-256 of each tensor and blob is compared with that of the bytes that went into the
+ * encoder.
+ */
+#include "image/reader.h"
+#include "mkfs/cli.h"
+#include "mkfs/pack.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 256 << 10, SLOTS_MAX = 96 };
+
+struct verifier {
+	const struct packed *packed;
+	struct image *image;
+	const char *target;
+	struct pool *pool;
+	struct progress *progress;
+	struct image_scratch **scratch; /* per worker */
+	uint8_t **slots;                /* CHUNK each */
+	unsigned slot_count;
+	EVP_MD_CTX *digest;
+	/* What is being compared. */
+	const char *name;
+	int is_stream;
+	uint32_t number;
+	uint64_t size;
+};
+
+static int fail(const struct verifier *v, const char *reason)
+{
+	cli_cannot("verify", v->target, "%s", reason);
+	return -1;
+}
+
+static size_t part_size(const struct verifier *v, uint64_t item)
+{
+	uint64_t left = v->size - item * CHUNK;
+	return left < CHUNK ? (size_t)left : CHUNK;
+}
+
+static int read_part(void *context, unsigned worker, uint64_t item, unsigned slot)
+{
+	struct verifier *v = context;
+	struct image_diag diag = {""};
+	size_t size = part_size(v, item);
+	ssize_t n = v->is_stream
+			? image_read_stream(v->image, v->number, item * CHUNK, v->slots[slot], size,
+					    v->scratch[worker], &diag)
+			: image_read_blob(v->image, v->number, item * CHUNK, v->slots[slot], size,
+					  v->scratch[worker], &diag);
+	if (n < 0)
+		return fail(v, diag.text);
+	if ((size_t)n != size) {
+		cli_cannot("verify", v->target, "'%s' is too short", v->name);
+		return -1;
+	}
+	progress_add(v->progress, size);
+	return 0;
+}
+
+static int hash_part(void *context, uint64_t item, unsigned slot)
+{
+	struct verifier *v = context;
+	return EVP_DigestUpdate(v->digest, v->slots[slot], part_size(v, item)) == 1
+		   ? 0
+		   : fail(v, "SHA-256 failed");
+}
+
+static int compare(struct verifier *v, const char *name, int is_stream, uint32_t number,
+		   uint64_t size, const uint8_t *expected)
+{
+	const struct pool_ordered loop = {read_part, {hash_part}, 1, v->slot_count, v};
+	uint8_t digest[EFS_DIGEST_SIZE];
+
+	v->name = name;
+	v->is_stream = is_stream;
+	v->number = number;
+	v->size = size;
+	if (EVP_DigestInit_ex(v->digest, EVP_sha256(), NULL) != 1)
+		return fail(v, "SHA-256 failed");
+	if (pool_run_ordered(v->pool, size / CHUNK + (size % CHUNK != 0), &loop))
+		return -1;
+	if (EVP_DigestFinal_ex(v->digest, digest, NULL) != 1)
+		return fail(v, "SHA-256 failed");
+	if (memcmp(digest, expected, sizeof digest) != 0) {
+		cli_cannot("verify", v->target, "'%s' does not come back as it was packed", name);
+		return -1;
+	}
+	return 0;
+}
+
+static int compare_all(struct verifier *v)
+{
+	const struct packed *packed = v->packed;
+	int result = 0;
+
+	for (size_t i = 0; !result && i < packed->tensor_count; i++) {
+		const struct packed_tensor *tensor = &packed->tensors[i];
+		result = compare(v, tensor->source->info.name, 1, tensor->result.stream,
+				 tensor->result.raw_size, tensor->result.digest);
+	}
+	for (size_t i = 0; !result && i < packed->blob_count; i++) {
+		const struct packed_blob *blob = &packed->blobs[i];
+		result = compare(v, blob->path, 0, blob->blob, blob->size, blob->digest);
+	}
+	return result;
+}
+
+/* The hash tree is one long serial computation: it runs beside the comparison. */
+static void *check_hashes(void *context)
+{
+	struct verifier *v = context;
+	struct image_diag diag = {""};
+	if (image_verify_hashes(v->image, &diag) || image_verify_padding(v->image, &diag)) {
+		fail(v, diag.text);
+		return v;
+	}
+	return NULL;
+}
+
+static int run(struct verifier *v)
+{
+	pthread_t thread;
+	void *failed = NULL;
+	int beside = pool_jobs(v->pool) > 1 && pthread_create(&thread, NULL, check_hashes, v) == 0;
+
+	int result = compare_all(v);
+	if (beside)
+		pthread_join(thread, &failed);
+	else if (!result)
+		failed = check_hashes(v);
+	return result || failed ? -1 : 0;
+}
+
+static int allocate(struct verifier *v)
+{
+	unsigned jobs = pool_jobs(v->pool);
+	v->slot_count = 2 * jobs + 2 < SLOTS_MAX ? 2 * jobs + 2 : SLOTS_MAX;
+	v->scratch = calloc(jobs, sizeof *v->scratch);
+	v->slots = calloc(v->slot_count, sizeof *v->slots);
+	v->digest = EVP_MD_CTX_new();
+	int good = v->scratch && v->slots && v->digest;
+	for (unsigned i = 0; good && i < jobs; i++)
+		good = image_scratch_create(&v->scratch[i]) == 0;
+	for (unsigned i = 0; good && i < v->slot_count; i++)
+		good = (v->slots[i] = malloc(CHUNK)) != NULL;
+	return good ? 0 : fail(v, "out of memory");
+}
+
+static void release(struct verifier *v)
+{
+	for (unsigned i = 0; v->scratch && i < pool_jobs(v->pool); i++) {
+		if (v->scratch[i])
+			image_scratch_destroy(v->scratch[i]);
+	}
+	for (unsigned i = 0; v->slots && i < v->slot_count; i++)
+		free(v->slots[i]);
+	free(v->scratch);
+	free(v->slots);
+	EVP_MD_CTX_free(v->digest);
+	if (v->image)
+		image_close(v->image);
+}
+
+static uint64_t decoded_size(const struct packed *packed)
+{
+	uint64_t size = 0;
+	for (size_t i = 0; i < packed->tensor_count; i++)
+		size += packed->tensors[i].result.raw_size;
+	for (size_t i = 0; i < packed->blob_count; i++)
+		size += packed->blobs[i].size;
+	return size;
+}
+
+int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
+		  struct progress *progress)
+{
+	struct verifier v = {
+	    .packed = packed, .target = target, .pool = pool, .progress = progress};
+	struct image_diag diag = {""};
+
+	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
+	if (!result) {
+		progress_start(progress, "verifying", decoded_size(packed));
+		result = run(&v);
+		progress_end(progress);
+	}
+	release(&v);
+	return result;
+}
