@@ -13,6 +13,8 @@ const struct codec_kernel *const codec_kernels[] = {
     &codec_kernel_scalar,
 #if defined(__x86_64__)
     &codec_kernel_avx2,
+#elif defined(__aarch64__)
+    &codec_kernel_neon,
 #endif
     NULL,
 };
