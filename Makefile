@@ -57,9 +57,8 @@ ifdef CROSS
 SYSROOT := build/sysroot-$(CROSS)
 export PKG_CONFIG_LIBDIR := $(abspath $(SYSROOT))/usr/lib/$(CROSS)/pkgconfig
 export PKG_CONFIG_SYSROOT_DIR := $(abspath $(SYSROOT))
-BASE_CPPFLAGS += -isystem $(SYSROOT)/usr/include -isystem $(SYSROOT)/usr/include/$(CROSS)
-BASE_LDFLAGS  += -L$(SYSROOT)/usr/lib/$(CROSS) -Wl,-rpath-link,$(SYSROOT)/usr/lib/$(CROSS) \
-	-Wl,-rpath-link,$(SYSROOT)/lib/$(CROSS)
+BASE_CPPFLAGS += --sysroot=$(abspath $(SYSROOT))
+BASE_LDFLAGS  += --sysroot=$(abspath $(SYSROOT))
 endif
 FUSE_CFLAGS = $(shell $(PKG_CONFIG) --cflags fuse3)
 FUSE_LIBS   = $(shell $(PKG_CONFIG) --libs fuse3)
@@ -98,7 +97,7 @@ replays    := $(FUZZ:%.c=$(BUILD)/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
@@ -170,7 +169,8 @@ $(benchmarks): LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -llz4 -lm
 $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
 	$(link)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(patsubst %.c,$(BUILD)/%.d,$(CODEC) $(IMAGE) $(QUANTIZER) $(MKFS_MAIN) $(MKFS) $(FS_MAIN) $(FS) \
+	$(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(BENCH))
 
 # --- targets -----------------------------------------------------------------------------------
 
@@ -198,16 +198,16 @@ check-threads: all tests
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit/image unit/fs mount cli
 
 check-arm64:
-	$(Q)tests/arm64/run.sh
+	+$(Q)tests/arm64/run.sh
 
 bench: all
 	$(Q)benchmarks/run.sh $(BUILD)
 
 fuzz:
-	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS)
+	+$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 lint:
-	$(Q)tests/lint.sh
+	+$(Q)tests/lint.sh
 
 man_pages = $(wildcard man/*.[1-8])
 install: all
