@@ -103,6 +103,14 @@ ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, voi
 ssize_t image_read_file(struct image *image, uint32_t node, uint64_t offset, void *buffer,
 			size_t size, struct image_scratch *scratch, struct image_diag *diag);
 
+/* Stored bytes by kind: they add up to the image. padding is all gaps. */
+struct image_space {
+	uint64_t superblock, payload, index, blobs, catalog, hash_tree, padding;
+};
+
+/* before_stream (one per stream, or NULL) receives the gap in front of each stream. */
+void image_space(const struct image *image, struct image_space *space, uint64_t *before_stream);
+
 /* The deep checks of fsck, beyond decoding: hash tree, image digest, zero padding between extents.
  */
 int image_verify_hashes(struct image *image, struct image_diag *diag);

@@ -185,7 +185,8 @@ Test(image_roundtrip, costs_add_up)
 {
 	struct opened o;
 	const struct image_overhead *overhead = &o.sample.overhead;
-	uint64_t sum;
+	uint64_t sum, before[SAMPLE_STREAMS];
+	struct image_space space;
 
 	open_sample(&o);
 	sum = overhead->superblock + overhead->catalog + overhead->hash_tree + overhead->padding;
@@ -196,6 +197,12 @@ Test(image_roundtrip, costs_add_up)
 		sum += o.sample.blobs[i].stored_size;
 	cr_assert_eq(sum, overhead->image_size);
 	cr_assert_eq((uint64_t)lseek(o.sample.fd, 0, SEEK_END), overhead->image_size);
+	image_space(o.image, &space, before);
+	cr_assert_eq(space.superblock + space.payload + space.index + space.blobs + space.catalog +
+			 space.hash_tree + space.padding,
+		     overhead->image_size);
+	for (int i = 0; i < SAMPLE_STREAMS; i++)
+		cr_assert_eq(before[i], o.sample.streams[i].cost.padding);
 	cr_assert_eq(o.sample.streams[5].cost.payload, 0, "a constant stream stores nothing");
 	cr_assert_eq(image_stream(o.image, 9)->offset % EFS_STREAM_ALIGN_LARGE, 0);
 	cr_assert_eq(image_stream(o.image, 4)->stored_size, 50001, "noise is stored as it is");
