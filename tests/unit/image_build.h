@@ -220,6 +220,8 @@ static inline void build_sample_catalog(struct sample *sample, struct image_writ
 
 	BUILD_CHECK(
 	    image_writer_add_file(writer, "quantized/model.safetensors", pieces, 6, &sample->diag));
+	BUILD_CHECK(
+	    efs_io_sha256(sample->streams[0].data, sample->streams[0].size, spec.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
 	one = (struct efs_piece){EFS_PIECE_BLOB, 0, 0, 1000};
 	BUILD_CHECK(image_writer_add_file(writer, "config.json", &one, 1, &sample->diag));
@@ -228,6 +230,8 @@ static inline void build_sample_catalog(struct sample *sample, struct image_writ
 	BUILD_CHECK(image_writer_add_file(writer, spec.path, &one, 1, &sample->diag));
 	one = (struct efs_piece){EFS_PIECE_STREAM, 5, 0, 200000};
 	BUILD_CHECK(image_writer_add_file(writer, kept.path, &one, 1, &sample->diag));
+	BUILD_CHECK(
+	    efs_io_sha256(sample->streams[5].data, sample->streams[5].size, kept.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &kept, &sample->diag));
 	BUILD_CHECK(image_writer_add_file(writer, "a/b/c/d/e", &one, 1, &sample->diag));
 	one = (struct efs_piece){EFS_PIECE_BLOB, 3, 0, 131072};
@@ -323,6 +327,8 @@ static inline void build_small(struct sample *sample)
 	BUILD_CHECK(image_writer_add_file(writer, "zero", NULL, 0, &sample->diag));
 	one = (struct efs_piece){EFS_PIECE_BLOB, 0, 0, 700};
 	BUILD_CHECK(image_writer_add_file(writer, "config.json", &one, 1, &sample->diag));
+	BUILD_CHECK(
+	    efs_io_sha256(sample->streams[0].data, sample->streams[0].size, spec.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
 	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
 	image_writer_destroy(writer);

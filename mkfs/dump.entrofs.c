@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* dump.entrofs.c - shows what is in an image; the command line. */
+#include "mkfs/dump.h"
+#include "mkfs/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2 };
+
+struct options {
+	const char *path;
+	uint64_t offset;
+	int json, tables;
+};
+
+static const char help[] =
+    "Usage: dump.entrofs [OPTION]... IMAGE\n"
+    "Shows what is in the image file IMAGE: superblock, space by kind, and of each tensor its "
+    "type,\n"
+    "shape, quantization, entropy and bits per weight (tables, checksums and padding included).\n"
+    "\n"
+    "  -t, --tables            show streams with their blocks and code tables, too\n"
+    "      --json              print JSON; its keys are stable\n"
+    "  -o, --offset=N          the image starts at byte N of the file\n"
+    "  -h, --help              print this help\n"
+    "      --version           print the version\n"
+    "\n"
+    "Exit code: 0 shown, 1 the image is damaged or cannot be read, 2 usage error.\n";
+
+/* Negative: go on; else the exit code. */
+static int parse_option(struct options *options, int option)
+{
+	switch (option) {
+	case 't':
+		options->tables = 1;
+		return -1;
+	case 'J':
+		options->json = 1;
+		return -1;
+	case 'o':
+		if (cli_uint(optarg, INT64_MAX, &options->offset) == 0)
+			return -1;
+		cli_usage_error("bad offset '%s'", optarg);
+		return EXIT_USAGE;
+	case 'h':
+		fputs(help, stdout);
+		return 0;
+	case 'V':
+		puts("dump.entrofs " ENTROFS_VERSION);
+		return 0;
+	default:
+		fprintf(stderr, "Try '%s --help' for more information.\n",
+			program_invocation_short_name);
+		return EXIT_USAGE;
+	}
+}
+
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	static const struct option names[] = {
+	    {"tables", no_argument, NULL, 't'},       {"json", no_argument, NULL, 'J'},
+	    {"offset", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+	};
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "to:h", names, NULL)) != -1) {
+		code = parse_option(options, option);
+		if (code >= 0)
+			return code;
+	}
+	if (optind != argc - 1) {
+		cli_usage_error(optind == argc ? "which image?" : "only one image at a time");
+		return EXIT_USAGE;
+	}
+	options->path = argv[optind];
+	return -1;
+}
+
+static int load_indexes(struct image *image, struct image_diag *diag)
+{
+	for (uint32_t i = 0; i < image_catalog(image)->stream_count; i++) {
+		int err = image_load_index(image, i, diag);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int show(const struct options *options, struct image *image)
+{
+	struct dump dump = {.path = options->path, .image = image, .tables = options->tables};
+	uint32_t streams = image_catalog(image)->stream_count;
+	struct image_diag diag;
+	int failed;
+
+	if (options->tables && load_indexes(image, &diag)) {
+		cli_cannot("read", options->path, "%s", diag.text);
+		return EXIT_FAILURE;
+	}
+	dump.before_stream = calloc(streams + 1u, sizeof(*dump.before_stream));
+	if (!dump.before_stream) {
+		cli_cannot("read", options->path, "out of memory");
+		return EXIT_FAILURE;
+	}
+	image_space(image, &dump.space, dump.before_stream);
+	failed = options->json ? dump_json(&dump) : dump_text(&dump);
+	free(dump.before_stream);
+	if (failed || fflush(stdout) || ferror(stdout)) {
+		cli_cannot("write", "standard output", "%s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	int code = parse_options(&options, argc, argv), fd;
+	struct image_diag diag;
+	struct image *image;
+
+	if (code >= 0)
+		return code;
+	fd = open(options.path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		cli_cannot("open", options.path, "%s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	if (image_open(&image, fd, options.offset, &diag)) {
+		cli_cannot("read", options.path, "%s", diag.text);
+		code = EXIT_FAILURE;
+	} else {
+		code = show(&options, image);
+		image_close(image);
+	}
+	close(fd);
+	return code;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* fsck.entrofs.c - checks an image, or extracts it; the command line. Exit codes are fsck(8)'s. */
+#include "mkfs/check.h"
+#include "mkfs/cli.h"
+#include "mkfs/extract.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 16 };
+
+struct options {
+	const char *path;
+	const char *extract; /* target folder; NULL: none */
+	uint64_t offset, jobs;
+	int deep, quiet;
+};
+
+static const char help[] =
+    "Usage: fsck.entrofs [OPTION]... IMAGE\n"
+    "Checks the image file IMAGE: superblock, catalog and every block index. Nothing is changed.\n"
+    "\n"
+    "  -d, --deep              also decode all data and verify every checksum, digest, hash and "
+    "gap\n"
+    "  -x, --extract=DIR       write all files into DIR, which must be empty or absent\n"
+    "  -o, --offset=N          the image starts at byte N of the file\n"
+    "  -j, --jobs=N            threads (all CPUs)\n"
+    "  -q, --quiet             print only what is wrong\n"
+    "  -h, --help              print this help\n"
+    "      --version           print the version\n"
+    "\n"
+    "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked, 16 usage error.\n";
+
+static unsigned cpus(void)
+{
+	cpu_set_t set;
+	int count = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+
+	return count < POOL_JOBS_MAX ? (unsigned)count : POOL_JOBS_MAX;
+}
+
+/* Negative: go on; else the exit code. */
+static int parse_option(struct options *options, int option)
+{
+	switch (option) {
+	case 'd':
+		options->deep = 1;
+		return -1;
+	case 'x':
+		options->extract = optarg;
+		return -1;
+	case 'q':
+		options->quiet = 1;
+		return -1;
+	case 'o':
+		if (cli_uint(optarg, INT64_MAX, &options->offset) == 0)
+			return -1;
+		cli_usage_error("bad offset '%s'", optarg);
+		return EXIT_USAGE;
+	case 'j':
+		if (cli_uint(optarg, POOL_JOBS_MAX, &options->jobs) == 0 && options->jobs)
+			return -1;
+		cli_usage_error("bad number of threads '%s' (1 to %d)", optarg, POOL_JOBS_MAX);
+		return EXIT_USAGE;
+	case 'h':
+		fputs(help, stdout);
+		return 0;
+	case 'V':
+		puts("fsck.entrofs " ENTROFS_VERSION);
+		return 0;
+	default:
+		fprintf(stderr, "Try '%s --help' for more information.\n",
+			program_invocation_short_name);
+		return EXIT_USAGE;
+	}
+}
+
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	static const struct option names[] = {
+	    {"deep", no_argument, NULL, 'd'},         {"extract", required_argument, NULL, 'x'},
+	    {"offset", required_argument, NULL, 'o'}, {"jobs", required_argument, NULL, 'j'},
+	    {"quiet", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+	};
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "dx:o:j:qh", names, NULL)) != -1) {
+		code = parse_option(options, option);
+		if (code >= 0)
+			return code;
+	}
+	if (optind != argc - 1) {
+		cli_usage_error(optind == argc ? "which image?" : "only one image at a time");
+		return EXIT_USAGE;
+	}
+	options->path = argv[optind];
+	return -1;
+}
+
+static void print_clean(const struct options *options, const struct image *image)
+{
+	const struct efs_catalog_header *catalog = image_catalog(image);
+	char size[CLI_SIZE_TEXT];
+
+	if (options->quiet)
+		return;
+	printf("%s: clean, %s, %u tensors, %u streams, %u blobs (%s)\n", options->path,
+	       cli_size(image_superblock(image)->image_size, size), catalog->tensor_count,
+	       catalog->stream_count, catalog->blob_count,
+	       options->deep ? "all data decoded and verified" : "metadata only; --deep reads all");
+}
+
+static unsigned run(const struct options *options, int fd, struct pool *pool)
+{
+	struct image_diag diag;
+	struct image *image;
+	unsigned result;
+	int err = image_open(&image, fd, options->offset, &diag);
+
+	if (err) {
+		cli_cannot("verify", options->path, "%s", diag.text);
+		return check_kind(err);
+	}
+	result = check_image(image, options->path, options->deep, pool);
+	if (!result && options->extract)
+		result = extract_image(image, options->path, options->extract, pool);
+	if (!result)
+		print_clean(options, image);
+	image_close(image);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.jobs = cpus()};
+	int code = parse_options(&options, argc, argv), fd;
+	struct pool *pool;
+
+	if (code >= 0)
+		return code;
+	fd = open(options.path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		cli_cannot("open", options.path, "%s", strerror(errno));
+		return CHECK_FAILED;
+	}
+	pool = pool_create((unsigned)options.jobs);
+	if (pool) {
+		code = (int)run(&options, fd, pool);
+	} else {
+		cli_cannot("start", NULL, "no threads to be had");
+		code = CHECK_FAILED;
+	}
+	pool_destroy(pool);
+	close(fd);
+	return fflush(stdout) == 0 ? code : code | CHECK_FAILED;
+}
