@@ -155,7 +155,10 @@ static int attach(struct mount *mount)
 	if (fuse_set_signal_handlers(mount->session))
 		return cannot_mount(mount, "%s", log_libfuse_reason("cannot handle signals"));
 	mount->handles_signals = true;
-	if (fuse_session_mount(mount->session, mount->mountpoint))
+	log_hold_stderr();
+	int failed = fuse_session_mount(mount->session, mount->mountpoint);
+	log_release_stderr();
+	if (failed)
 		return cannot_mount(mount, "mount point '%s': %s", mount->options->mountpoint,
 				    log_libfuse_reason("fusermount3 failed"));
 	mount->mounted = true;

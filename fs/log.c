@@ -10,14 +10,17 @@
 
 #include "fs/libfuse.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	LINE_SIZE = 2048,   /* bytes; a longer message is cut */
@@ -34,10 +37,12 @@ struct recent {
 static struct {
 	bool syslog;
 	bool libfuse_started;
-	char libfuse_reason[256];
-	pthread_mutex_t lock; /* of recent */
+	char libfuse_reason[256]; /* the last error, without who says so */
+	int stderr_kept;          /* while stderr is held back; else -1 */
+	int stderr_held;          /* file that gathers what is written meanwhile */
+	pthread_mutex_t lock;     /* of recent */
 	struct recent recent[RECENT_COUNT];
-} logger = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} logger = {.stderr_kept = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void make_printable(char *line)
 {
@@ -107,6 +112,13 @@ static int priority_of(enum fuse_log_level level)
 					   : LOG_DEBUG;
 }
 
+static void keep_reason(const char *line, const char *speaker)
+{
+	size_t skip = strncmp(line, speaker, strlen(speaker)) == 0 ? strlen(speaker) : 0;
+	snprintf(logger.libfuse_reason, sizeof(logger.libfuse_reason), "%.*s",
+		 (int)sizeof(logger.libfuse_reason) - 1, line + skip);
+}
+
 __attribute__((format(printf, 2, 0))) static void libfuse_message(enum fuse_log_level level,
 								  const char *format, va_list args)
 {
@@ -117,17 +129,47 @@ __attribute__((format(printf, 2, 0))) static void libfuse_message(enum fuse_log_
 	char line[LINE_SIZE];
 	vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = '\0';
-	const char *text = strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line;
 	if (logger.libfuse_started)
 		write_line(priority_of(level), line);
 	else
-		snprintf(logger.libfuse_reason, sizeof(logger.libfuse_reason), "%.*s",
-			 (int)sizeof(logger.libfuse_reason) - 1, text);
+		keep_reason(line, "fuse: ");
 }
 
 void log_libfuse(void)
 {
 	fuse_set_log_func(libfuse_message);
+}
+
+void log_hold_stderr(void)
+{
+	int held = memfd_create("entrofs-stderr", MFD_CLOEXEC);
+	int kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (held < 0 || kept < 0 || dup2(held, STDERR_FILENO) < 0) {
+		if (held >= 0)
+			close(held);
+		if (kept >= 0)
+			close(kept);
+		return; /* then two lines instead of one */
+	}
+	logger.stderr_held = held;
+	logger.stderr_kept = kept;
+}
+
+void log_release_stderr(void)
+{
+	if (logger.stderr_kept < 0)
+		return;
+	dup2(logger.stderr_kept, STDERR_FILENO);
+	char line[LINE_SIZE];
+	ssize_t size = pread(logger.stderr_held, line, sizeof(line) - 1, 0);
+	if (size > 0) {
+		line[size] = '\0';
+		line[strcspn(line, "\n")] = '\0';
+		keep_reason(line, "fusermount3: ");
+	}
+	close(logger.stderr_held);
+	close(logger.stderr_kept);
+	logger.stderr_kept = -1;
 }
 
 const char *log_libfuse_reason(const char *fallback)

@@ -26,6 +26,14 @@ void log_to_syslog(void);
  * line of ours can give the reason; log_libfuse_reason() is the last of them, or fallback.
  */
 void log_libfuse(void);
+
+/*
+ * Around a mount: what fusermount3, another program, writes to stderr meanwhile is held back and
+ * counts as such an error.
+ */
+void log_hold_stderr(void);
+void log_release_stderr(void);
+
 const char *log_libfuse_reason(const char *fallback);
 void log_libfuse_started(void);
 
