@@ -3,8 +3,8 @@
  * ops.c - the FUSE requests; see ops.h.
  *
  * FORGET is left to libfuse: nodes live as long as the image, nothing counts references. So are
- * FLUSH, RELEASE and the extended attributes: unanswered once, the kernel stops asking. ACCESS is
- * the kernel's affair (default_permissions).
+ * RELEASE and the extended attributes: unanswered once, the kernel stops asking. ACCESS is the
+ * kernel's affair (default_permissions).
  */
 #include "fs/ops.h"
 
@@ -222,6 +222,7 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info
 	} else {
 		/* Never direct_io: it would forbid shared mappings, by which most loaders read. */
 		info->keep_cache = 1;
+		info->noflush = 1; /* nothing to flush, and close() works when we are gone */
 		fuse_reply_open(req, info);
 	}
 }
