@@ -1,82 +1,36 @@
 # SPDX-License-Identifier: MIT
-"""An independent, plain reading of the conventions: quantizer, forward pass and tokenizers in Python.
+"""An independent, plain reading of what entrofs-run does: forward pass and tokenizers in Python.
 
-Nothing here is shared with the programs under test; it is written to be read, in double precision.
+Nothing here is shared with the program under test; it is written to be read, in double precision.
 """
 import json
 import os
 import re
 import shutil
-import struct
 import unicodedata
 
 import numpy as np
 
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
-
-
-def read_safetensors(path):
-    """{name: (dtype, shape, raw bytes)} of one file."""
-    with open(path, "rb") as file:
-        length, = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        data = file.read()
-    header.pop("__metadata__", None)
-    return {name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
-            for name, entry in header.items()}
-
-
-def to_double(dtype, raw):
-    if dtype == "BF16":
-        high = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
-        return high.view(np.float32).astype(np.float64)
-    return np.frombuffer(raw, DTYPES[dtype]).astype(np.float64)
-
-
-def quantize(values, bits):
-    """(scheme, scale, zero point, codes) of a flat array of doubles."""
-    top = 2 ** bits - 1
-    low, high = values.min(), values.max()
-    if low == high:
-        scale = np.float32(low) if low != 0 else np.float32(1)
-        return "constant", scale, 0, np.full(values.size, 1 if low != 0 else 0, np.uint8)
-    if low >= 0 or high <= 0:
-        scheme, zero = "unsigned", 0
-        largest = high if low >= 0 else low  # the scale of a negative tensor is negative
-        scale = np.float32(largest / top)
-    else:
-        scheme = "asymmetric"
-        scale = np.float32((high - low) / top)
-        zero = int(np.rint(-low / np.float64(scale)))
-    codes = np.clip(np.rint(values / np.float64(scale)) + zero, 0, top)
-    return scheme, scale, zero, codes.astype(np.uint8)
-
-
-def pack(codes):
-    """Two codes to a byte, the first in the low nibble."""
-    padded = np.append(codes, np.zeros(codes.size % 2, np.uint8))
-    return (padded[0::2] | padded[1::2] << 4).astype(np.uint8)
-
+import modellib
 
 def write_folder(source, target, bits, bits_for=lambda name: None, keep=lambda name: False):
     """What a mounted image of this model shows to a reader of tensors: the manifest and the files."""
-    tensors = os.path.join(target, "quantized", "tensors")
-    os.makedirs(tensors)
+    os.makedirs(os.path.join(target, "quantized", "tensors"))
     for name in os.listdir(source):
         if name.endswith(".json"):
             shutil.copy(os.path.join(source, name), target)
     entries = []
-    for name, (dtype, shape, raw) in read_safetensors(os.path.join(source, "model.safetensors")).items():
-        entry = {"name": name, "dtype": dtype, "shape": shape}
-        if len(shape) < 2 or keep(name):
-            entry.update(bits=None, file=f"tensors/{name}.{dtype.lower()}")
-            data = raw
+    for name, tensor in modellib.read_safetensors(os.path.join(source, "model.safetensors")).items():
+        entry = {"name": name, "dtype": tensor.dtype, "shape": tensor.shape}
+        if keep(name) or not tensor.is_quantized():
+            entry.update(bits=None, file=f"tensors/{name}.{tensor.dtype.lower()}")
+            data = tensor.raw
         else:
             own = bits_for(name) or bits
-            scheme, scale, zero, codes = quantize(to_double(dtype, raw), own)
+            scheme, scale, zero, codes = modellib.quantize(tensor.values(), own)
             entry.update(bits=own, scheme=scheme, scale=float(scale), zero_point=zero,
                          file=f"tensors/{name}.u{own}")
-            data = (codes if own == 8 else pack(codes)).tobytes()
+            data = (codes if own == 8 else modellib.pack4(codes)).tobytes()
         with open(os.path.join(target, "quantized", entry["file"]), "wb") as file:
             file.write(data)
         entries.append(entry)
@@ -92,13 +46,12 @@ def read_folder(folder):
     for entry in entries:
         with open(os.path.join(folder, "quantized", entry["file"]), "rb") as file:
             raw = file.read()
-        count = int(np.prod(entry["shape"]))
         if entry["bits"] is None:
-            values = to_double(entry["dtype"], raw)
+            values = modellib.Tensor(entry["dtype"], entry["shape"], raw).values()
         else:
             codes = np.frombuffer(raw, np.uint8)
             if entry["bits"] == 4:
-                codes = np.stack([codes & 15, codes >> 4], axis=1).reshape(-1)[:count]
+                codes = np.stack([codes & 15, codes >> 4], axis=1).reshape(-1)[:np.prod(entry["shape"])]
             values = entry["scale"] * (codes.astype(np.float64) - entry["zero_point"])
         weights[entry["name"]] = values.reshape(entry["shape"])
     return weights
