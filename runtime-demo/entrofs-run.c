@@ -525,15 +525,13 @@ static struct tensor load_tensor(const struct manifest *manifest, const char *na
 
 static float f16_to_float(uint16_t half)
 {
-	const int exponent = half >> 10 & 31;
-	const float mantissa = (float)(half & 1023);
+	const uint32_t bits = (half & 0x7fffu) << 13;
 	float value;
 
-	if (exponent == 31)
+	memcpy(&value, &bits, sizeof(value));
+	value *= 0x1p112f; /* from one exponent's bias to the other's, subnormal numbers included */
+	if (value >= 65536.0f)
 		value = (half & 1023) ? NAN : INFINITY;
-	else
-		value =
-		    exponent ? ldexpf(mantissa + 1024.0f, exponent - 25) : ldexpf(mantissa, -24);
 	return half & 0x8000 ? -value : value;
 }
 
@@ -552,33 +550,35 @@ static void read_values(const struct tensor *tensor, size_t first, size_t count,
 {
 	const uint8_t *data = tensor->data;
 	const uint16_t *halves = (const uint16_t *)(const void *)data + first;
+	const double *doubles = (const double *)(const void *)data + first;
 
-	for (size_t i = 0; i < count; i++) {
-		const size_t at = first + i;
-		double wide;
+	switch (tensor->kind) {
+	case KIND_U8:
+		for (size_t i = 0; i < count; i++)
+			out[i] = tensor->scale * ((float)data[first + i] - tensor->zero_point);
+		break;
+	case KIND_U4:
+		for (size_t i = first; i < first + count; i++) {
+			const int code = data[i / 2] >> (i % 2 * 4) & 15;
 
-		switch (tensor->kind) {
-		case KIND_U8:
-			out[i] = tensor->scale * ((float)data[at] - tensor->zero_point);
-			break;
-		case KIND_U4:
-			out[i] = tensor->scale *
-				 ((float)(data[at / 2] >> at % 2 * 4 & 15) - tensor->zero_point);
-			break;
-		case KIND_F64:
-			memcpy(&wide, data + at * sizeof(wide), sizeof(wide));
-			out[i] = (float)wide;
-			break;
-		case KIND_F32:
-			memcpy(&out[i], data + at * sizeof(float), sizeof(float));
-			break;
-		case KIND_F16:
-			out[i] = f16_to_float(halves[i]);
-			break;
-		case KIND_BF16:
-			out[i] = bf16_to_float(halves[i]);
-			break;
+			out[i - first] = tensor->scale * ((float)code - tensor->zero_point);
 		}
+		break;
+	case KIND_F64:
+		for (size_t i = 0; i < count; i++)
+			out[i] = (float)doubles[i];
+		break;
+	case KIND_F32:
+		memcpy(out, data + first * sizeof(float), count * sizeof(float));
+		break;
+	case KIND_F16:
+		for (size_t i = 0; i < count; i++)
+			out[i] = f16_to_float(halves[i]);
+		break;
+	case KIND_BF16:
+		for (size_t i = 0; i < count; i++)
+			out[i] = bf16_to_float(halves[i]);
+		break;
 	}
 }
 

@@ -127,6 +127,23 @@ class Logits(Folders):
     def test_kept_in_bf16(self):
         self.compare(self.folder(NOVELLA, 8, keep=lambda name: True), PROMPTS[:2])
 
+    def test_files_that_cannot_be_mapped(self):
+        """As on a file system without shared mappings: the files are read instead."""
+        if "address" in PROGRAM or "thread" in PROGRAM:
+            self.skipTest("a sanitizer must be the first library")
+        source, library = (os.path.join(self.scratch.name, name) for name in ("no_mmap.c", "no_mmap.so"))
+        with open(source, "w") as file:
+            file.write("#include <errno.h>\nvoid *mmap64(void) { errno = ENODEV; return (void *)-1; }\n"
+                       "void *mmap(void) { return mmap64(); }\n")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+        out = os.path.join(self.scratch.name, "mapped"), os.path.join(self.scratch.name, "read")
+        folder = self.folder(NOVELLA, 4)
+        self.text(folder, "-pIt was", "-n0", f"--logits={out[0]}")
+        done = run(folder, "-pIt was", "-n0", f"--logits={out[1]}", "--stats", env={"LD_PRELOAD": library})
+        self.assertRegex(done.stderr, rb"mapped +0\.00 MB")
+        with open(out[0], "rb") as mapped, open(out[1], "rb") as read:
+            self.assertEqual(mapped.read(), read.read())
+
     def test_mixed_bits(self):
         mixed = self.folder(NOVELLA, 8, bits_for=lambda name: 4 if "mlp" in name else None,
                             keep=lambda name: "o_proj" in name)
@@ -213,6 +230,15 @@ class Text(Folders):
                  for seed in (1, 1, 2, 3)]
         self.assertEqual(texts[0], texts[1])
         self.assertEqual(len(set(texts)), 3)
+
+    def test_stops_at_the_end_of_the_text(self):
+        """config.json names, as one number or among several, the token that would come third."""
+        folder = self.folder(NOVELLA, 8)
+        tokenizer = reference.Tokenizer(folder)
+        ids = reference.Llama(folder).greedy(tokenizer.encode("It was"), 3)
+        for eos in (ids[2], [4095, ids[2]]):
+            ending = self.change("config.json", lambda c: c.update(eos_token_id=eos))
+            self.assertEqual(self.text(ending, "-pIt was"), "It was" + tokenizer.decode(ids[:2]) + "\n")
 
     def test_stops_at_the_context(self):
         done = run(self.folder(NOVELLA, 8), "-pIt was", "-n100000", "--stats")
