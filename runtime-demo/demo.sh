@@ -10,17 +10,17 @@ if [ $# -ne 1 ]; then
 	exit 2
 fi
 build=$(cd "$1" && pwd)
-cd "$(dirname "$0")/.."
-model=runtime-demo/model
+model=$(cd "$(dirname "$0")/model" && pwd)
 work=$(mktemp -d)
-mnt=$work/mnt
-mkdir "$mnt"
+mkdir "$work/mnt"
+cd "$work"
 
 mounted() {
-	findmnt -rn --mountpoint "$mnt" > "$work/findmnt"
+	findmnt --mountpoint "$work/mnt" > "$work/findmnt"
 }
 cleanup() {
-	if mounted; then fusermount3 -uz "$mnt" || umount -l "$mnt"; fi
+	if mounted; then fusermount3 -uz "$work/mnt" || umount -l "$work/mnt"; fi
+	cd /
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -40,59 +40,61 @@ milliseconds_since() { # a time in nanoseconds
 	awk -v ns=$(($(date +%s%N) - $1)) 'BEGIN { printf "%.1f ms", ns / 1e6 }'
 }
 
-title "mkentrofs $model model.efs"
-"$build/mkentrofs" "$model" "$work/model.efs"
+title 'mkentrofs runtime-demo/model model.efs'
+"$build/mkentrofs" "$model" model.efs
 
-title "mkentrofs --bits 4 $model model4.efs"
-"$build/mkentrofs" --bits 4 "$model" "$work/model4.efs"
+title 'mkentrofs --bits 4 runtime-demo/model model4.efs'
+"$build/mkentrofs" --bits 4 "$model" model4.efs
 
 title 'fsck.entrofs --extract=extracted model.efs'
-"$build/fsck.entrofs" --extract="$work/extracted" "$work/model.efs"
+"$build/fsck.entrofs" --extract=extracted model.efs
 
-folder=$mnt
+folder=mnt
 title 'entrofs model.efs mnt'
 if [ ! -c /dev/fuse ] || [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
-	folder=$work/extracted
+	folder=extracted
 	echo '/dev/fuse cannot be used here: going on with the extracted folder instead of a mount'
 else
 	start=$(date +%s%N)
-	if "$build/entrofs" "$work/model.efs" "$mnt" 2> "$work/log"; then
+	if "$build/entrofs" model.efs mnt 2> log; then
 		echo "mounted in $(milliseconds_since "$start"), the start of the program included"
-	elif grep -qiE 'not permitted|permission denied|no such device' "$work/log"; then
-		cat "$work/log"
-		folder=$work/extracted
+	elif grep -qiE 'not permitted|permission denied|no such device' log; then
+		cat log
+		folder=extracted
 		echo 'mounting is not allowed here: going on with the extracted folder instead of a mount'
 	else
-		cat "$work/log" >&2
+		cat log >&2
 		fail 'cannot mount the image'
 	fi
 fi
 
-if [ "$folder" = "$mnt" ]; then title 'ls -R mnt'; else title 'ls -R extracted'; fi
-(cd "$folder" && ls -R)
+title "ls -R $folder"
+ls -R "$folder"
 
 title 'entrofs-run --prompt "It was" --tokens 100 --stats'
 "$build/entrofs-run" "$folder" --prompt 'It was' --tokens 100 --stats
-title 'entrofs-run --prompt "The captain" --tokens 60 --temp 0.7 --seed 1'
-"$build/entrofs-run" "$folder" --prompt 'The captain' --tokens 60 --temp 0.7 --seed 1
+title 'entrofs-run --prompt "The captain" --tokens 60 --temp 0.5 --seed 7'
+"$build/entrofs-run" "$folder" --prompt 'The captain' --tokens 60 --temp 0.5 --seed 7
 
-if [ "$folder" = "$mnt" ]; then
+if [ "$folder" = mnt ]; then
 	title 'every mounted file against the extracted one, byte for byte'
 	tensors=0 total=0
-	for file in "$mnt"/quantized/tensors/*; do
-		cmp "$file" "$work/extracted/quantized/tensors/${file##*/}" || fail "$file differs"
+	for file in mnt/quantized/tensors/*; do
+		cmp "$file" "extracted/quantized/tensors/${file##*/}" || fail "$file differs"
 		tensors=$((tensors + 1))
 		total=$((total + $(bytes "$file")))
 	done
 	[ "$tensors" -gt 0 ] || fail 'no tensor is mounted'
 	echo "$tensors tensors, $total bytes: equal"
-	diff -r "$mnt" "$work/extracted" || fail 'the trees differ'
+	diff -r mnt extracted || fail 'the trees differ'
 	echo 'both trees, all other files: equal'
-	cmp "$model/tokenizer.json" "$mnt/tokenizer.json" || fail 'a sidecar differs from its source'
+	for file in "$model"/*.json; do
+		cmp "$file" "mnt/${file##*/}" || fail "$file differs"
+	done
 	echo 'sidecars against their source: equal'
 
 	title 'fusermount3 -u mnt'
-	fusermount3 -u "$mnt" || fail 'cannot unmount'
+	fusermount3 -u mnt || fail 'cannot unmount'
 	if mounted; then fail 'it is still mounted'; fi
 	echo 'unmounted'
 fi
