@@ -25,6 +25,7 @@ enum {
 	PIECE = 32 << 10,      /* weights read and quantized at once; even */
 	CACHE_SIZE = 64 << 20, /* decoded bytes kept between passes */
 	SLOTS_MAX = 96,
+	TABLE_COST = 32, /* bytes of the index that any code table takes, about */
 };
 
 struct encode_worker {
@@ -316,7 +317,7 @@ static int table_pays(const struct codec_table *table, const uint64_t counts[COD
 		bits += counts[i] * (uint64_t)((table->code[i] >> 4) + (table->code[i] & 15));
 	}
 	/* 256 table bytes in the compressed index; the framing of each block. */
-	uint64_t cost = 32 + symbols / 2 + (raw_size / BLOCK + 1) * 32;
+	uint64_t cost = TABLE_COST + symbols / 2 + (raw_size / BLOCK + 1) * 32;
 	return symbols > 1 && bits / 8 + cost < raw_size;
 }
 
@@ -341,7 +342,9 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 	result->byte_entropy = quant_entropy(counts, CODEC_SYMBOLS);
 	if (result->byte_entropy > 8.0)
 		result->byte_entropy = 8.0; /* by rounding */
-	int coded = job->raw_size > 0;
+	/* Designing a table takes milliseconds: not for what no table could make smaller. */
+	int coded =
+	    result->byte_entropy / 8.0 * (double)job->raw_size + TABLE_COST < (double)job->raw_size;
 	if (coded) {
 		codec_design(counts, BLOCK, e->planner, &table);
 		coded = table_pays(&table, counts, job->raw_size);
@@ -365,13 +368,29 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 	return 0;
 }
 
+/*
+ * Figures are rounded to what they can tell: the catalog compresses the better for it.
+ * Steps of 1/4096 bit and 1/256 dB; errors, which are bounds, upwards to twelve significant bits.
+ */
+static double round_to(double value, double steps)
+{
+	return isfinite(value) ? nearbyint(value * steps) / steps : value;
+}
+
+static double round_error(double value)
+{
+	int exponent;
+	double mantissa = frexp(value, &exponent);
+	return ldexp(ceil(ldexp(mantissa, 12)), exponent - 12);
+}
+
 static void sum_errors(const struct encode_job *job, struct encoded_tensor *result)
 {
 	struct quant_error total = {0, 0, 0};
 	for (uint64_t i = 0; i < job->chunks; i++)
 		quant_error_merge(&total, &job->errors[i]);
-	result->sqnr = quant_sqnr(&total);
-	result->max_error = total.max;
+	result->sqnr = round_to(quant_sqnr(&total), 256);
+	result->max_error = round_error(total.max);
 }
 
 static int encode_values(struct encoder *e, struct encoded_tensor *result)
@@ -416,6 +435,6 @@ int encode_tensor(struct encoder *e, const struct source_file *shard,
 	result->params = e->job.params;
 	result->raw_size = e->job.raw_size;
 	double per_weight = result->bits ? result->bits / 8.0 : (double)tensor->dtype->size;
-	result->entropy = result->byte_entropy * per_weight;
+	result->entropy = round_to(result->byte_entropy * per_weight, 4096);
 	return 0;
 }

@@ -188,10 +188,14 @@ static void add_metadata(const struct packed *packed, struct text *text)
 		text_add(&inner, first ? "" : ",");
 		first = 0;
 		text_add_string(&inner, info->name);
-		text_add(&inner, ":{\"dtype\":\"%s\",\"shape\":", info->dtype->name);
-		text_add_dims(&inner, info->dims, info->rank);
-		text_add(&inner, ",\"bits\":%d,\"scheme\":\"%s\",\"scale\":", tensor->result.bits,
-			 scheme_name(&tensor->result));
+		text_add(&inner, ":{\"bits\":%d,", tensor->result.bits);
+		if (tensor->result.bits == 4) {
+			/* The shape of packed bytes does not tell it. */
+			text_add(&inner, "\"shape\":");
+			text_add_dims(&inner, info->dims, info->rank);
+			text_add(&inner, ",");
+		}
+		text_add(&inner, "\"scheme\":\"%s\",\"scale\":", scheme_name(&tensor->result));
 		text_add_float(&inner, tensor->result.params.scale);
 		text_add(&inner, ",\"zero_point\":%d}", tensor->result.params.zero_point);
 	}
@@ -340,7 +344,7 @@ void view_manifest(const struct packed *packed, struct text *text)
 				       "\"zero_point\": null");
 		}
 		text_add(text, ", \"entropy_bits\": ");
-		text_add_figure(text, result->entropy, 5);
+		text_add_figure(text, result->entropy, 4);
 		text_add(text, ", \"stored_bytes\": %llu, \"sha256\": ",
 			 (unsigned long long)(cost->payload + cost->index + cost->padding));
 		text_add_hex(text, result->digest, sizeof result->digest);
