@@ -17,7 +17,8 @@
 
 static struct {
 	size_t used, limit;
-} heap = {0, SIZE_MAX};
+	int refused; /* an allocation was; jansson does not always say so */
+} heap = {0, SIZE_MAX, 0};
 
 /* Before each allocation, its size; as wide as the strictest alignment. */
 union heap_header {
@@ -28,12 +29,14 @@ union heap_header {
 static void *heap_allocate(size_t size)
 {
 	size_t whole;
-	if (__builtin_add_overflow(size, sizeof(union heap_header), &whole) || whole > heap.limit ||
-	    heap.used > heap.limit - whole)
+	union heap_header *header = NULL;
+	if (!__builtin_add_overflow(size, sizeof *header, &whole) && whole <= heap.limit &&
+	    heap.used <= heap.limit - whole)
+		header = malloc(whole);
+	if (!header) {
+		heap.refused = 1;
 		return NULL;
-	union heap_header *header = malloc(whole);
-	if (!header)
-		return NULL;
+	}
 	header->size = whole;
 	heap.used += whole;
 	return header + 1;
@@ -54,11 +57,12 @@ json_t *json_parse(const char *text, size_t size, size_t budget, struct image_di
 
 	json_set_alloc_funcs(heap_allocate, heap_release);
 	heap.limit = budget;
+	heap.refused = 0;
 	json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	heap.limit = SIZE_MAX;
 	if (value)
 		return value;
-	if (json_error_code(&error) == json_error_out_of_memory)
+	if (heap.refused)
 		image_fail(diag, -ENOMEM, "the JSON would take more than %zu MiB to parse",
 			   budget >> 20);
 	else
