@@ -14,7 +14,7 @@
 #include <zstd.h>
 
 enum {
-	LEVEL = 15,
+	LEVEL = 12,
 	SKIPPABLE_HEADER = 8, /* bytes: magic number and size of the content */
 };
 

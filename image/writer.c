@@ -195,7 +195,7 @@ static int block_ok(const struct image_writer *writer, const struct image_encode
 int image_writer_put_block(struct image_writer *writer, const struct image_encoded *block,
 			   const uint8_t *stored, struct image_diag *diag)
 {
-	uint8_t *column = writer->index + writer->stream.table_count * sizeof(struct codec_table);
+	uint8_t *column;
 	uint64_t at = writer->next_block;
 	uint16_t size = block->kind == EFS_BLOCK_CODED ? (uint16_t)block->stored_size : 0;
 	int err = expect(writer, IN_STREAM, diag);
@@ -204,6 +204,7 @@ int image_writer_put_block(struct image_writer *writer, const struct image_encod
 		return err;
 	if (at == writer->blocks || !block_ok(writer, block))
 		return fail(writer, image_fail(diag, -EINVAL, "a block does not fit its stream"));
+	column = writer->index + writer->stream.table_count * sizeof(struct codec_table);
 	memcpy(column + at * sizeof(block->checksum), &block->checksum, sizeof(block->checksum));
 	column += writer->blocks * sizeof(block->checksum);
 	memcpy(column + at * sizeof(size), &size, sizeof(size));
