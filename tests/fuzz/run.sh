@@ -25,11 +25,11 @@ libraries=("$build"/lib{mkfs,quantizer,image,codec}.a)
 make CC=clang BUILD=$build CFLAGS="$flags" "${libraries[@]}"
 for name in "${targets[@]}"; do
 	make CC=clang BUILD=$build CFLAGS="$flags" "$build/tests/fuzz/$name.o"
-	clang -fsanitize=fuzzer,address,undefined -o "$build/$name" "$build/tests/fuzz/$name.o" \
+	clang -fsanitize=fuzzer,address,undefined -o "$build/fuzz-$name" "$build/tests/fuzz/$name.o" \
 		"${libraries[@]}" -lzstd -ldeflate -lcrypto -ljansson -lm -pthread
 	mkdir -p "$build/$name.corpus"
 	echo "fuzz: $name for $seconds s"
-	"$build/$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
+	"$build/fuzz-$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
 		-verbosity=0 -artifact_prefix="$build/$name." \
 		"$build/$name.corpus" "tests/fuzz/corpus/$name"
 done

@@ -3,6 +3,7 @@
 #ifndef ENTROFS_TESTS_IMAGE_EXERCISE_H
 #define ENTROFS_TESTS_IMAGE_EXERCISE_H
 
+#include "codec/codec.h"
 #include "image/reader.h"
 
 #include <stdio.h>
