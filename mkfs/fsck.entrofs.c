@@ -91,6 +91,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 	};
 	int option, code;
 
+	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	while ((option = getopt_long(argc, argv, "dx:o:j:qh", names, NULL)) != -1) {
 		code = parse_option(options, option);
 		if (code >= 0)
