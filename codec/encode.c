@@ -74,34 +74,86 @@ void codec_histogram(const uint8_t *src, size_t size, uint64_t counts[CODEC_SYMB
 	}
 }
 
-/* Writes the bitmap of an inner node and hands its elements down, in their order. */
-static void split(const uint8_t *list, size_t count, unsigned threshold, uint8_t *children,
-		  size_t left_count, struct bit_writer *writer)
-{
-	size_t left = 0, right = left_count;
+/* Compares eight bytes at once with a threshold from 1 to 255. */
+struct comparison {
+	uint64_t add; /* to the low seven bits: carries into the eighth from where they suffice */
+	uint64_t
+	    half; /* all ones if a set eighth bit suffices by itself, else it is required too */
+};
 
-	for (size_t i = 0; i < count;) {
-		unsigned group = count - i < 32 ? (unsigned)(count - i) : 32;
-		uint32_t bitmap = 0;
-		for (unsigned j = 0; j < group; j++) {
-			uint8_t rank = list[i + j];
-			unsigned bit = rank >= threshold;
-			children[bit ? right : left] = rank;
-			right += bit;
-			left += bit ^ 1;
-			bitmap |= (uint32_t)bit << j;
-		}
-		put_bits(writer, bitmap, group);
-		i += group;
+static struct comparison compare_with(unsigned threshold)
+{
+	const uint64_t ones = 0x0101010101010101;
+
+	if (threshold <= 0x80)
+		return (struct comparison){(0x80 - threshold) * ones, UINT64_MAX};
+	return (struct comparison){(0x100 - threshold) * ones, 0};
+}
+
+/* Bit i: byte i is at least the threshold. */
+static inline uint32_t compare_eight(const struct comparison *comparison, const uint8_t *bytes)
+{
+	uint64_t x, sum, high;
+
+	memcpy(&x, bytes, sizeof(x));
+	sum = (x & 0x7f7f7f7f7f7f7f7f) + comparison->add;
+	high = ((x & sum) | ((x | sum) & comparison->half)) >> 7 & 0x0101010101010101;
+	/* Moves bit 8 * i to bit 56 + i; no two of the 64 partial products meet. */
+	return (uint32_t)(high * 0x0102040810204080 >> 56);
+}
+
+static void write_bitmap(const uint8_t *list, size_t count, unsigned threshold,
+			 struct bit_writer *writer)
+{
+	struct comparison comparison = compare_with(threshold);
+	size_t i = 0;
+
+	for (; count - i >= 32; i += 32)
+		put_bits(writer,
+			 compare_eight(&comparison, list + i) |
+			     compare_eight(&comparison, list + i + 8) << 8 |
+			     compare_eight(&comparison, list + i + 16) << 16 |
+			     compare_eight(&comparison, list + i + 24) << 24,
+			 32);
+	for (; i < count; i++)
+		put_bits(writer, list[i] >= threshold, 1);
+}
+
+/* Hands an inner node's elements down, in their order; both compilers make it free of branches. */
+static void split(const uint8_t *list, size_t count, unsigned threshold, uint8_t *children,
+		  size_t left_count)
+{
+	uint8_t *left = children, *right = children + left_count;
+
+	for (size_t i = 0; i < count; i++) {
+		uint8_t rank = list[i], *place = right;
+		place = rank < threshold ? left : place;
+		*place = rank;
+		left += rank < threshold;
+		right += rank >= threshold;
 	}
 }
 
+/* Eight indices at a time move together, by pairs and by fours, in the halves of a word. */
 static void pack(const uint8_t *list, size_t count, unsigned first, unsigned width,
 		 struct bit_writer *writer)
 {
+	const uint64_t firsts = first * UINT64_C(0x0101010101010101);
+	unsigned gap = 8 - width;
+	size_t i = 0;
+
 	if (width == 0)
 		return;
-	for (size_t i = 0; i < count; i++)
+	for (; count - i >= 8; i += 8) {
+		uint64_t x;
+		memcpy(&x, list + i, sizeof(x));
+		x -= firsts; /* every byte is at least first: no borrow */
+		x = (x & 0x00ff00ff00ff00ff) | (x & 0xff00ff00ff00ff00) >> gap;
+		x = (x & 0x0000ffff0000ffff) | (x & 0xffff0000ffff0000) >> 2 * gap;
+		put_bits(writer, (uint32_t)x, 4 * width);
+		put_bits(writer, (uint32_t)(x >> 32), 4 * width);
+	}
+	for (; i < count; i++)
 		put_bits(writer, list[i] - first, width);
 }
 
@@ -143,8 +195,9 @@ enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src
 		extents[i + 1] = (struct codec_extent){.offset = extent.offset, .count = left};
 		extents[node->right] = (struct codec_extent){.offset = extent.offset + left,
 							     .count = extent.count - left};
+		write_bitmap(list, extent.count, node->split, &writer);
 		split(list, extent.count, node->split,
-		      scratch->lists[~node->depth & 1] + extent.offset, left, &writer);
+		      scratch->lists[~node->depth & 1] + extent.offset, left);
 	}
 	finish_bits(&writer);
 	return CODEC_OK;
