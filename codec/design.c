@@ -9,8 +9,10 @@
  * costs the fewest merges. The price of a step:
  *
  *     length * elements                      bits stored
- *     + MERGE_PRICE * depth * elements       each level of the tree is one merge when decoding
- *     + CHUNK_PRICE per chunk and block      a chunk means one more merge to start, in every block
+ *     + CODEC_PRICE_MERGE * depth * elements       each level of the tree is one merge when
+ * decoding
+ *     + CODEC_PRICE_CHUNK per chunk and block      a chunk means one more merge to start, in every
+ * block
  *
  * All in integers: the same counts give the same table everywhere.
  */
@@ -19,9 +21,6 @@
 #include <string.h>
 
 enum {
-	PRICE_BIT = 256, /* prices are in 1/256 bit */
-	MERGE_PRICE = 38,
-	CHUNK_PRICE = 16 * PRICE_BIT,
 	COUNT_LIMIT_LOG2 = 32, /* counts are scaled to sum to less: no sum of prices overflows */
 	PLACED = CODEC_SYMBOLS + 1,
 	/* Open nodes beyond the symbols left cannot be filled, and below the root they are even. */
@@ -34,7 +33,7 @@ struct codec_planner {
 	unsigned symbol_count;
 	uint8_t symbols[CODEC_SYMBOLS]; /* those present, most frequent first */
 	uint64_t sums[PLACED];          /* elements of the first k symbols */
-	uint64_t chunk_price;           /* for all blocks */
+	uint64_t chunk_prices[PLACED];  /* of the chunks that n codes make, in all blocks */
 	/* Elements times flat bits of the n symbols from k on, as [k][n]. */
 	uint64_t flat[PLACED][PLACED];
 	/* Least price of all that follows, as [placed][open / 2], at this level and the next. */
@@ -99,7 +98,10 @@ static void prepare(struct codec_planner *planner, const uint64_t counts[CODEC_S
 	}
 
 	blocks_size = planner->sums[symbols] > block_size ? planner->sums[symbols] : block_size;
-	planner->chunk_price = CHUNK_PRICE * blocks_size / block_size;
+	planner->chunk_prices[0] = 0;
+	for (unsigned n = 1; n <= symbols; n++)
+		planner->chunk_prices[n] = planner->chunk_prices[n & (n - 1)] +
+					   CODEC_PRICE_CHUNK * blocks_size / block_size;
 
 	for (unsigned k = symbols + 1; k-- > 0;) {
 		planner->flat[k][0] = 0;
@@ -111,35 +113,35 @@ static void prepare(struct codec_planner *planner, const uint64_t counts[CODEC_S
 	}
 }
 
-static unsigned popcount(unsigned value)
-{
-	unsigned count = 0;
-
-	for (; value; value &= value - 1)
-		count++;
-	return count;
-}
-
 /* The price of giving the n symbols from k on codes of this length. */
 static uint64_t step_price(const struct codec_planner *planner, unsigned length, unsigned k,
 			   unsigned n)
 {
 	uint64_t bits = length * (planner->sums[k + n] - planner->sums[k]);
 
-	return PRICE_BIT * bits + MERGE_PRICE * (bits - planner->flat[k][n]) +
-	       planner->chunk_price * popcount(n);
+	return CODEC_PRICE_BIT * bits + CODEC_PRICE_MERGE * (bits - planner->flat[k][n]) +
+	       planner->chunk_prices[n];
 }
 
-/* Finds the best step from a state, given the prices of all states of the next level. */
+/*
+ * Finds the best step from a state, given the prices of all states of the next level. Of the steps,
+ * those are left out that cannot end well: with fewer than `least` codes, an open node would find
+ * no symbol; with more than `most`, the symbols left over would not fit below the nodes left over,
+ * where each makes room for 2^below of them.
+ */
 static void solve_state(struct codec_planner *planner, unsigned level, unsigned k, unsigned open)
 {
 	uint64_t(*next)[OPEN_PAIRS] = planner->prices[~level & 1];
 	unsigned left = planner->symbol_count - k;
-	unsigned least = 2 * open > left ? 2 * open - left : 0; /* else a node stays unfilled */
+	unsigned room = 1u << (CODEC_LENGTH_MAX - level);
+	unsigned least = 2 * open > left ? 2 * open - left : 0;
+	unsigned most = room > 1 ? (open * room - left) / (room - 1) : open;
 	uint64_t best = IMPOSSIBLE;
 	unsigned choice = 0;
 
-	for (unsigned n = least; n <= open && n <= left; n++) {
+	if (most > open)
+		most = open;
+	for (unsigned n = least; n <= most && n <= left; n++) {
 		uint64_t rest = next[k + n][open - n];
 		uint64_t price;
 		if (rest == IMPOSSIBLE)
@@ -154,6 +156,10 @@ static void solve_state(struct codec_planner *planner, unsigned level, unsigned 
 	planner->choices[level][k][open / 2] = (uint16_t)choice;
 }
 
+/*
+ * From the longest codes up. A state can only come about if the k symbols placed, each of which
+ * took two or more of this level's 2^level nodes, leave `open` of them.
+ */
 static void solve(struct codec_planner *planner)
 {
 	unsigned symbols = planner->symbol_count;
@@ -165,10 +171,10 @@ static void solve(struct codec_planner *planner)
 		uint64_t(*prices)[OPEN_PAIRS] = planner->prices[level & 1];
 		memset(prices, 0xff, sizeof(planner->prices[0]));
 		prices[symbols][0] = 0;
-		for (unsigned k = 0; k < symbols; k++) {
-			unsigned left = symbols - k, most = left;
-			if (level < 8 && most > 1u << level)
-				most = 1u << level;
+		for (unsigned k = 0; k < symbols && 2 * k < 1u << level; k++) {
+			unsigned left = symbols - k, most = (1u << level) - 2 * k;
+			if (most > left)
+				most = left;
 			for (unsigned open = 2; open <= most; open += 2)
 				if (left <= open << (CODEC_LENGTH_MAX - level))
 					solve_state(planner, level, k, open);

@@ -16,6 +16,14 @@ enum {
 	CODEC_LIST_SLACK = 64, /* bytes a kernel may write or read past the end of a list */
 };
 
+/* What codec_design() weighs, in 1/256 bit; docs/design.md tells how the figures were found. */
+enum {
+	CODEC_PRICE_BIT = 256,  /* a stored bit */
+	CODEC_PRICE_MERGE = 16, /* an element passing through a merge */
+	CODEC_PRICE_CHUNK =
+	    16 * CODEC_PRICE_BIT, /* a chunk, with the merge it adds, in each block */
+};
+
 /* Nodes lie in pre-order: the left child of an inner node follows it. */
 struct codec_node {
 	uint8_t depth;
