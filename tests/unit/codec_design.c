@@ -75,7 +75,7 @@ Test(codec_design, optimal_by_exhaustive_search)
 	struct codec_bench bench = codec_bench_create();
 	uint32_t state = 12345;
 
-	for (unsigned round = 0; round < 300; round++) {
+	for (unsigned round = 0; round < 120; round++) {
 		unsigned symbols = 1 + round % 11, lengths[11];
 		uint64_t counts[CODEC_SYMBOLS] = {0}, best = UINT64_MAX, total = 0;
 		uint64_t block_size = round % 3 ? 4096u << round % 5 : 1u << 30;
