@@ -1731,7 +1731,7 @@ struct options {
 
 static const char help[] =
     "Usage: entrofs-run [OPTION]... MODEL_DIR\n"
-    "Continue a text with a Llama-architecture model from its quantized files.\n"
+    "Continues a text with a Llama-architecture model from its quantized files.\n"
     "\n"
     "MODEL_DIR is a mounted entrofs image, or one extracted by fsck.entrofs --extract.\n"
     "\n"
@@ -1750,7 +1750,7 @@ static noreturn void usage_error(const char *format, const char *argument)
 {
 	fputs("entrofs-run: ", stderr);
 	fprintf(stderr, format, argument);
-	fputs("\nTry 'entrofs-run --help'.\n", stderr);
+	fputs("\nTry 'entrofs-run --help' for more information.\n", stderr);
 	exit(2);
 }
 
@@ -1832,7 +1832,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 			puts("entrofs-run " ENTROFS_VERSION);
 			exit(fflush(stdout) != 0);
 		default:
-			fputs("Try 'entrofs-run --help'.\n", stderr);
+			fputs("Try 'entrofs-run --help' for more information.\n", stderr);
 			exit(2);
 		}
 	}
