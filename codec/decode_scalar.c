@@ -16,17 +16,36 @@ struct decoder {
 	size_t end;      /* in bits */
 };
 
-/* The width bits at a position, width <= 8. Bits past the block's end are never asked for. */
-static inline unsigned bits_at(const uint8_t *coded, size_t position, unsigned width)
-{
-	unsigned pair = coded[position / 8] | (unsigned)coded[position / 8 + 1] << 8;
+enum { WORD_BITS = 56 }; /* what load_bits() gives at any position */
 
-	return pair >> position % 8 & ((1u << width) - 1);
+/* At least WORD_BITS bits from a position on: reads 8 bytes, within CODEC_SLACK of the last bit. */
+static inline uint64_t load_bits(const uint8_t *coded, size_t position)
+{
+	uint64_t word = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		word |= (uint64_t)coded[position / 8 + i] << 8 * i;
+	return word >> position % 8;
 }
 
-static inline unsigned bit_at(const uint8_t *coded, size_t position)
+static inline size_t least(size_t a, size_t b)
 {
-	return coded[position / 8] >> position % 8 & 1;
+	return a < b ? a : b;
+}
+
+static size_t count_ones(const uint8_t *coded, size_t position, size_t count)
+{
+	size_t ones = 0;
+
+	for (size_t i = 0; i < count; i += WORD_BITS) {
+		size_t bits = least(count - i, WORD_BITS);
+		uint64_t word = load_bits(coded, position + i) & ((UINT64_C(1) << bits) - 1);
+		word -= word >> 1 & 0x5555555555555555;
+		word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+		word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+		ones += word * 0x0101010101010101 >> 56;
+	}
+	return ones;
 }
 
 static void unpack(const struct decoder *decoder, const struct codec_node *node, size_t position,
@@ -38,8 +57,32 @@ static void unpack(const struct decoder *decoder, const struct codec_node *node,
 		memset(out, symbols[0], count);
 		return;
 	}
-	for (size_t i = 0; i < count; i++)
-		out[i] = symbols[bits_at(decoder->coded, position + i * node->width, node->width)];
+	size_t group = WORD_BITS / node->width;
+	for (size_t i = 0; i < count; i += group) {
+		uint64_t word = load_bits(decoder->coded, position + i * node->width);
+		for (size_t end = least(count - i, group), j = 0; j < end; j++) {
+			out[i + j] = symbols[word & ((1u << node->width) - 1)];
+			word >>= node->width;
+		}
+	}
+}
+
+/* Without a branch: the compiler selects a pointer. */
+static void merge(const uint8_t *coded, size_t position, uint8_t *out, const uint8_t *left,
+		  const uint8_t *right, size_t count)
+{
+	for (size_t i = 0; i < count; i += WORD_BITS) {
+		uint64_t word = load_bits(coded, position + i);
+		for (size_t end = least(count - i, WORD_BITS), j = 0; j < end; j++) {
+			size_t bit = word & 1;
+			const uint8_t *next = left;
+			next = bit ? right : next;
+			out[i + j] = *next;
+			right += bit;
+			left += bit ^ 1;
+			word >>= 1;
+		}
+	}
 }
 
 /*
@@ -52,7 +95,7 @@ static int decode_node(struct decoder *decoder, unsigned number, uint8_t *out, u
 	const struct codec_node *node = &decoder->tree->nodes[number];
 	size_t position = decoder->position;
 	uint8_t *left, *right;
-	size_t ones = 0;
+	size_t ones;
 
 	if (count * node->width > decoder->end - position)
 		return 0;
@@ -61,19 +104,13 @@ static int decode_node(struct decoder *decoder, unsigned number, uint8_t *out, u
 		unpack(decoder, node, position, out, count);
 		return 1;
 	}
-	for (size_t i = 0; i < count; i++)
-		ones += bit_at(decoder->coded, position + i);
+	ones = count_ones(decoder->coded, position, count);
 	left = other;
 	right = other + (count - ones);
 	if (!decode_node(decoder, number + 1, left, out, count - ones) ||
 	    !decode_node(decoder, node->right, right, out + (count - ones), ones))
 		return 0;
-	for (size_t i = 0; i < count; i++) {
-		unsigned bit = bit_at(decoder->coded, position + i);
-		out[i] = *(bit ? right : left);
-		right += bit;
-		left += bit ^ 1;
-	}
+	merge(decoder->coded, position, out, left, right, count);
 	return 1;
 }
 

@@ -19,7 +19,7 @@ enum {
 /* What codec_design() weighs, in 1/256 bit; docs/design.md tells how the figures were found. */
 enum {
 	CODEC_PRICE_BIT = 256,  /* a stored bit */
-	CODEC_PRICE_MERGE = 16, /* an element passing through a merge */
+	CODEC_PRICE_MERGE = 20, /* an element passing through a merge */
 	CODEC_PRICE_CHUNK =
 	    16 * CODEC_PRICE_BIT, /* a chunk, with the merge it adds, in each block */
 };

@@ -32,16 +32,19 @@ static inline size_t count_ones(const uint8_t *coded, size_t position, size_t co
 {
 	const uint8_t *bytes = coded + position / 8;
 	size_t phase = position % 8, bits = phase + count, i = 0;
-	uint64_t ones[4] = {0};
+	uint64_t ones = 0, more = 0;
 
-	for (; bits - i >= 256; i += 256)
-		for (unsigned j = 0; j < 4; j++)
-			ones[j] += (uint64_t)_mm_popcnt_u64(load64(bytes + i / 8 + 8 * j));
-	for (; bits - i >= 64; i += 64)
-		ones[0] += (uint64_t)_mm_popcnt_u64(load64(bytes + i / 8));
-	ones[1] += (uint64_t)_mm_popcnt_u64(_bzhi_u64(load64(bytes + i / 8), (unsigned)(bits - i)));
-	ones[0] -= (uint64_t)_mm_popcnt_u64(_bzhi_u64(bytes[0], (unsigned)phase));
-	return ones[0] + ones[1] + ones[2] + ones[3];
+	for (; bits - i >= 128; i += 128) {
+		ones += (uint64_t)_mm_popcnt_u64(load64(bytes + i / 8));
+		more += (uint64_t)_mm_popcnt_u64(load64(bytes + i / 8 + 8));
+	}
+	if (bits - i >= 64) {
+		ones += (uint64_t)_mm_popcnt_u64(load64(bytes + i / 8));
+		i += 64;
+	}
+	more += (uint64_t)_mm_popcnt_u64(_bzhi_u64(load64(bytes + i / 8), (unsigned)(bits - i)));
+	ones -= (uint64_t)_mm_popcnt_u64(_bzhi_u64(bytes[0], (unsigned)phase));
+	return ones + more;
 }
 
 /* Stores a group of which only the first `left` elements count, if fewer than WIDTH. */
