@@ -11,7 +11,7 @@
 
 #define FILE_NAME "model.safetensors"
 
-enum { THREADS = 6, ROUNDS = 150, RANGE_MAX = 1 << 20 };
+enum { THREADS = 6, ROUNDS = 60, RANGE_MAX = 1 << 20 };
 
 struct fixture {
 	struct sample sample;
