@@ -261,7 +261,8 @@ static int list_files(const char *path, DIR *dir, int verbose, char ***files, si
 		cli_cannot("read", path, "%s", strerror(errno));
 		return -1;
 	}
-	qsort(*files, *count, sizeof **files, compare_names);
+	if (*count)
+		qsort(*files, *count, sizeof **files, compare_names);
 	return 0;
 }
 

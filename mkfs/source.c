@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,8 @@ static int read_shards(struct source *source, const struct folder *folder, const
 		if (result)
 			return out_of_memory(path);
 	}
+	/* Parsed JSON is many small allocations, whose memory the C library would keep. */
+	malloc_trim(0);
 	merge_metadata(source);
 	if (!source->tensor_count) {
 		cli_cannot("pack", path, "it has no tensors");
