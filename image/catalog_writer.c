@@ -366,7 +366,7 @@ static int lay_out(struct catalog_writer *catalog, struct buffer *raw, struct bu
 	const struct buffer *rest[] = {pieces,           &catalog->tensors, &catalog->streams,
 				       &catalog->blobs,  &catalog->shards,  &catalog->dims,
 				       &catalog->params, &catalog->strings};
-	uint32_t *order = malloc(header.node_count * sizeof(*order));
+	uint32_t *order = calloc(header.node_count, sizeof(*order));
 	int err = order ? efs_buffer_add(raw, &header, sizeof(header)) : -ENOMEM;
 
 	if (!err)

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int image_fail(struct image_diag *diag, int error, const char *format, ...)
+int(image_fail)(struct image_diag *diag, int error, const char *format, ...)
 {
 	va_list args;
 

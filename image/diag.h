@@ -18,4 +18,9 @@ struct image_diag {
 __attribute__((format(printf, 3, 4))) int image_fail(struct image_diag *diag, int error,
 						     const char *format, ...);
 
+#ifdef __clang_analyzer__
+/* The analyser does not look into variadic functions: tell it that what comes back is not 0. */
+#define image_fail(diag, error, ...) ((void)image_fail(diag, error, __VA_ARGS__), (error))
+#endif
+
 #endif

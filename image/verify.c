@@ -39,15 +39,15 @@ static int differ(const struct image *image, size_t at, struct image_diag *diag)
 	uint64_t covered = image->super.hash_offset - EFS_SUPERBLOCK_SIZE;
 	uint64_t leaves = covered / HASH_LEAF + (covered % HASH_LEAF != 0);
 	uint64_t leaf = at / EFS_DIGEST_SIZE;
+	unsigned long long covered_at = EFS_SUPERBLOCK_SIZE + leaf * HASH_LEAF;
+	unsigned long long hash_at = image->super.hash_offset + leaf * EFS_DIGEST_SIZE;
 
 	if (leaf < leaves)
 		return image_fail(
 		    diag, -EUCLEAN,
-		    "the 64 KiB at byte %llu do not have the hash stored at byte %llu",
-		    (unsigned long long)(EFS_SUPERBLOCK_SIZE + leaf * HASH_LEAF),
-		    (unsigned long long)(image->super.hash_offset + leaf * EFS_DIGEST_SIZE));
-	return image_fail(diag, -EUCLEAN, "hash tree: wrong hash at byte %llu",
-			  (unsigned long long)(image->super.hash_offset + leaf * EFS_DIGEST_SIZE));
+		    "the 64 KiB at byte %llu do not have the hash stored at byte %llu", covered_at,
+		    hash_at);
+	return image_fail(diag, -EUCLEAN, "hash tree: wrong hash at byte %llu", hash_at);
 }
 
 static int compare_tree(const struct image *image, const struct hash_tree *tree, uint8_t *buffer,
@@ -103,7 +103,7 @@ static int check_zero(const struct image *image, uint64_t offset, uint64_t end, 
 			if (buffer[i])
 				return image_fail(diag, -EUCLEAN,
 						  "padding at byte %llu is not zero",
-						  (unsigned long long)(offset + i));
+						  (unsigned long long)offset + i);
 		offset += size;
 	}
 	return 0;

@@ -68,7 +68,7 @@ int image_writer_create(struct image_writer **writer, int fd, const char *genera
 	made = calloc(1, sizeof(*made));
 	if (!made)
 		return image_fail(diag, -ENOMEM, "out of memory");
-	strcpy(made->generator, generator);
+	memcpy(made->generator, generator, strlen(generator));
 	err = efs_output_open(&made->output, fd, diag);
 	if (!err && efs_catalog_writer_init(&made->catalog))
 		err = image_fail(diag, -ENOMEM, "out of memory");

@@ -106,7 +106,7 @@ static void format_shape(const struct image *image, const struct efs_tensor *ten
 		at += (size_t)put;
 	}
 	if (!tensor->rank)
-		strcpy(text, "scalar");
+		snprintf(text, SHAPE_TEXT, "scalar");
 }
 
 /* Figures of quantization; a kept tensor has none. */
