@@ -75,6 +75,10 @@ struct image_block {
 /* Loads the stream's index if it is not there yet. */
 int image_load_index(struct image *image, uint32_t stream, struct image_diag *diag);
 
+/* Frees the stream's index; it is loaded again on the next use. No thread may be using the stream.
+ */
+void image_unload_index(struct image *image, uint32_t stream);
+
 /* The index must be loaded; block < image_block_count(). */
 uint64_t image_block_count(const struct image *image, uint32_t stream);
 struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block);

@@ -151,6 +151,12 @@ int image_load_index(struct image *image, uint32_t stream, struct image_diag *di
 	return err;
 }
 
+void image_unload_index(struct image *image, uint32_t stream)
+{
+	efs_stream_index_free(
+	    atomic_exchange_explicit(&image->indexes[stream], NULL, memory_order_acq_rel));
+}
+
 static const struct stream_index *loaded(const struct image *image, uint32_t stream)
 {
 	return atomic_load_explicit(&image->indexes[stream], memory_order_acquire);

@@ -88,6 +88,7 @@ static int check_index(void *context, unsigned worker, uint64_t item)
 	(void)worker;
 	if (err)
 		found_in_stream(check, item, (uint32_t)item, err, diag.text);
+	image_unload_index(check->image, (uint32_t)item);
 	return 0;
 }
 
@@ -139,6 +140,7 @@ static void check_stream(struct check *check, uint64_t item, uint32_t stream, st
 	else if (hashed)
 		compare_digests(check, item, stream, sum);
 	EVP_MD_CTX_free(digest);
+	image_unload_index(check->image, stream);
 }
 
 static void check_blob(struct check *check, uint64_t item, uint32_t blob, struct worker *worker)

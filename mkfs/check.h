@@ -4,7 +4,7 @@
  *
  * Each stream, blob and whole-image check is one item of work for a pool of threads. What an item
  * finds is kept and printed in the items' order at the end, so that the output does not depend on
- * the threads.
+ * the threads. An index stays in memory only while its stream is looked at.
  */
 #ifndef ENTROFS_CHECK_H
 #define ENTROFS_CHECK_H

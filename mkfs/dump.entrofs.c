@@ -84,13 +84,15 @@ static int parse_options(struct options *options, int argc, char **argv)
 	return -1;
 }
 
-static int load_indexes(struct image *image, struct image_diag *diag)
+/* Each index is loaded twice, so that damage is told before anything is shown. */
+static int try_indexes(struct image *image, struct image_diag *diag)
 {
 	for (uint32_t i = 0; i < image_catalog(image)->stream_count; i++) {
 		int err = image_load_index(image, i, diag);
 
 		if (err)
 			return err;
+		image_unload_index(image, i);
 	}
 	return 0;
 }
@@ -102,7 +104,7 @@ static int show(const struct options *options, struct image *image)
 	struct image_diag diag;
 	int failed;
 
-	if (options->tables && load_indexes(image, &diag)) {
+	if (options->tables && try_indexes(image, &diag)) {
 		cli_cannot("read", options->path, "%s", diag.text);
 		return EXIT_FAILURE;
 	}

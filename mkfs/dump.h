@@ -13,7 +13,7 @@ struct dump {
 	struct image *image;
 	struct image_space space;
 	uint64_t *before_stream; /* gap in front of each stream, bytes */
-	int tables;              /* show code tables and blocks, too; all indexes are loaded */
+	int tables;              /* show code tables and blocks, too */
 };
 
 /* Sums over a group of tensors. */
@@ -30,7 +30,7 @@ uint64_t dump_weights(const struct image *image, const struct efs_tensor *tensor
 struct dump_totals dump_totals(const struct dump *dump, uint8_t bits);
 double dump_bits_per_weight(uint64_t stored, uint64_t weights); /* 0 without weights */
 
-/* A stream's blocks by efs_block_kind. */
+/* Of a stream whose index is loaded: its blocks by efs_block_kind. */
 struct dump_blocks {
 	uint64_t raw, coded, constant;
 };
@@ -42,7 +42,7 @@ void dump_lengths(const struct codec_table *table, unsigned counts[DUMP_LENGTHS]
 
 const char *dump_scheme(uint8_t scheme);
 
-/* 0, or -1 if writing or memory failed. */
+/* 0, or -1 if writing, memory or (tables) reading an index failed. */
 int dump_text(const struct dump *dump);
 int dump_json(const struct dump *dump);
 

@@ -175,12 +175,15 @@ static void print_table(const struct dump *dump, uint32_t stream, uint32_t table
 	putchar('\n');
 }
 
-static void print_streams(const struct dump *dump)
+static int print_streams(const struct dump *dump)
 {
 	for (uint32_t i = 0; i < image_catalog(dump->image)->stream_count; i++) {
 		const struct efs_stream *stream = image_stream(dump->image, i);
-		struct dump_blocks blocks = dump_blocks(dump, i);
+		struct dump_blocks blocks;
 
+		if (image_load_index(dump->image, i, NULL))
+			return -1;
+		blocks = dump_blocks(dump, i);
 		printf("\nstream %" PRIu32 " at byte %" PRIu64 ": %" PRIu64
 		       " bytes, stored in %" PRIu64 ", index %" PRIu64 ", gap before it %" PRIu64
 		       "\n",
@@ -191,7 +194,9 @@ static void print_streams(const struct dump *dump)
 		       (1u << stream->block_log2) >> 10, blocks.coded, blocks.raw, blocks.constant);
 		for (uint32_t table = 0; table < stream->table_count; table++)
 			print_table(dump, i, table);
+		image_unload_index(dump->image, i);
 	}
+	return 0;
 }
 
 int dump_text(const struct dump *dump)
@@ -202,7 +207,5 @@ int dump_text(const struct dump *dump)
 	print_totals(dump);
 	if (print_tensors(dump))
 		return -1;
-	if (dump->tables)
-		print_streams(dump);
-	return 0;
+	return dump->tables ? print_streams(dump) : 0;
 }

@@ -346,6 +346,7 @@ Test(image_roundtrip, single_blocks)
 		}
 		cr_assert_eq(end, image_stream(o.image, i)->offset +
 				      image_stream(o.image, i)->stored_size);
+		image_unload_index(o.image, i);
 	}
 	free(stored);
 	free(raw);
