@@ -50,11 +50,10 @@ direction() { # one direction of dependency: codec <- image <- mkfs, fs; quantiz
 warnings() { # CC
 	make CC="$1" BUILD="build/lint-$1" CFLAGS=-Werror all tests
 }
-tidy() { # valist.Uninitialized errs on every file of a run but the first
-	clang-tidy --quiet --warnings-as-errors='*' \
-		--checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-assignment-in-if-condition,-bugprone-implicit-widening-of-multiplication-result,clang-analyzer-*,-clang-analyzer-valist.Uninitialized,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
-		"${analysed[@]}" -- -std=c11 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DENTROFS_VERSION='""' \
-		-mavx2 -mbmi2 "${fuse_flags[@]}"
+tidy() {
+	printf '%s\n' "${analysed[@]}" | xargs -P "$(nproc)" -I {} clang-tidy --quiet {} -- \
+		-std=c11 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DENTROFS_VERSION='""' -mavx2 -mbmi2 \
+		"${fuse_flags[@]}"
 }
 cpp_check() {
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
