@@ -82,7 +82,7 @@ static unsigned log2_floor(unsigned value)
 static void prepare(struct codec_planner *planner, const uint64_t counts[CODEC_SYMBOLS],
 		    size_t block_size)
 {
-	uint64_t total = 0, blocks_size;
+	uint64_t total = 0, blocks_size, chunk_price;
 	unsigned shift = 0, symbols;
 
 	sort_symbols(planner, counts);
@@ -98,10 +98,11 @@ static void prepare(struct codec_planner *planner, const uint64_t counts[CODEC_S
 	}
 
 	blocks_size = planner->sums[symbols] > block_size ? planner->sums[symbols] : block_size;
+	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): no block is empty */
+	chunk_price = CODEC_PRICE_CHUNK * blocks_size / block_size;
 	planner->chunk_prices[0] = 0;
 	for (unsigned n = 1; n <= symbols; n++)
-		planner->chunk_prices[n] = planner->chunk_prices[n & (n - 1)] +
-					   CODEC_PRICE_CHUNK * blocks_size / block_size;
+		planner->chunk_prices[n] = planner->chunk_prices[n & (n - 1)] + chunk_price;
 
 	for (unsigned k = symbols + 1; k-- > 0;) {
 		planner->flat[k][0] = 0;

@@ -195,11 +195,11 @@ static int check_names(const struct source *source, const struct source_tensor *
 static int compare_pairs(const void *a, const void *b)
 {
 	const struct safetensors_pair *left = a, *right = b;
-	return strcmp(left->key, right->key);
+	int order = strcmp(left->key, right->key);
+	return order ? order : strcmp(left->value, right->value);
 }
 
-/* Sorts by key and keeps one of each; among shards that disagree, the smallest value, whatever
- * the order that sorting leaves them in. */
+/* Sorts by key and keeps one of each; among shards that disagree, the smallest value. */
 static void merge_metadata(struct source *source)
 {
 	struct safetensors_pair *pairs = source->metadata;
@@ -208,17 +208,12 @@ static void merge_metadata(struct source *source)
 	if (source->metadata_count)
 		qsort(pairs, source->metadata_count, sizeof *pairs, compare_pairs);
 	for (size_t i = 0; i < source->metadata_count; i++) {
-		if (!kept || strcmp(pairs[kept - 1].key, pairs[i].key) != 0) {
+		if (kept && strcmp(pairs[kept - 1].key, pairs[i].key) == 0) {
+			free(pairs[i].key);
+			free(pairs[i].value);
+		} else {
 			pairs[kept++] = pairs[i];
-			continue;
 		}
-		struct safetensors_pair *same = &pairs[kept - 1], other = pairs[i];
-		if (strcmp(other.value, same->value) < 0) {
-			other = *same;
-			*same = pairs[i];
-		}
-		free(other.key);
-		free(other.value);
 	}
 	source->metadata_count = kept;
 }
