@@ -44,6 +44,11 @@ struct codec_planner {
 
 const size_t codec_planner_size = sizeof(struct codec_planner);
 
+static int comes_before(const uint64_t counts[CODEC_SYMBOLS], uint8_t a, uint8_t b)
+{
+	return a < b ? counts[a] >= counts[b] : counts[a] > counts[b];
+}
+
 /* Shell sort: frequent symbols first, equal counts by symbol. */
 static void sort_symbols(struct codec_planner *planner, const uint64_t counts[CODEC_SYMBOLS])
 {
@@ -60,8 +65,7 @@ static void sort_symbols(struct codec_planner *planner, const uint64_t counts[CO
 			unsigned j = i;
 			for (; j >= gaps[g]; j -= gaps[g]) {
 				uint8_t other = planner->symbols[j - gaps[g]];
-				if (counts[other] > counts[moving] ||
-				    (counts[other] == counts[moving] && other < moving))
+				if (comes_before(counts, other, moving))
 					break;
 				planner->symbols[j] = other;
 			}

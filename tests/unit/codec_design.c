@@ -77,13 +77,12 @@ Test(codec_design, optimal_by_exhaustive_search)
 
 	for (unsigned round = 0; round < 120; round++) {
 		unsigned symbols = 1 + round % 11, lengths[11];
-		uint64_t counts[CODEC_SYMBOLS] = {0}, best = UINT64_MAX, total = 0;
+		uint64_t counts[CODEC_SYMBOLS] = {0}, best = UINT64_MAX;
 		uint64_t block_size = round % 3 ? 4096u << round % 5 : 1u << 30;
 		/* From flat to steep, descending, with ties. */
 		uint64_t value = 1 + codec_random(&state) % 3;
 		for (unsigned i = symbols; i-- > 0;) {
 			counts[i] = value;
-			total += value;
 			if (codec_random(&state) % 4)
 				value += codec_random(&state) % (1 + value * (round % 7) / 3);
 		}
