@@ -267,3 +267,25 @@ Test(codec_format, kernels_agree_on_damaged_blocks)
 	cr_assert_gt(refused, 100);
 	codec_bench_destroy(&bench);
 }
+
+/* The best supported kernel is the default; any supported one can be asked for by name. */
+Test(codec_format, kernels_are_chosen_by_name)
+{
+	const struct codec_kernel *best = NULL;
+
+	for (unsigned k = 0; codec_kernels[k]; k++)
+		if (codec_kernels[k]->supported())
+			best = codec_kernels[k];
+	cr_assert_eq(codec_kernel_in_use(), best);
+	for (unsigned k = 0; codec_kernels[k]; k++) {
+		int supported = codec_kernels[k]->supported();
+		cr_assert_eq(codec_use_kernel(codec_kernels[k]->name), supported ? 0 : -1);
+		if (supported)
+			cr_assert_eq(codec_kernel_in_use(), codec_kernels[k]);
+	}
+	best = codec_kernel_in_use();
+	cr_assert_eq(codec_use_kernel("scala"), -1);
+	cr_assert_eq(codec_use_kernel("scalars"), -1);
+	cr_assert_eq(codec_use_kernel(""), -1);
+	cr_assert_eq(codec_kernel_in_use(), best);
+}
