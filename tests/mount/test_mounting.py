@@ -195,6 +195,18 @@ class Options(unittest.TestCase):
         with Mount(image, "-o", "ro,noatime,nosuid,nodev,noexec,_netdev,nofail,x-systemd.automount"):
             pass
 
+    @unittest.skipIf(os.getuid() != 0 or not os.path.exists("/sbin/mount.fuse"),
+                     "needs root and /sbin/mount.fuse")
+    def test_mount_program(self):
+        """mount -t fuse, as fstab has it; the words that mount(8) adds are accepted."""
+        point = tempfile.mkdtemp(prefix="entrofs-mount-")
+        self.addCleanup(remove_mount, point)
+        must("mount", "-t", "fuse", f"{os.path.abspath(program('entrofs'))}#{image}", point,
+             "-o", "ro,noauto,user,x-test,uid=42")
+        self.addCleanup(kill_if_alive, daemon_of(point))
+        self.assertTrue(contents(os.path.join(point, BIG)) == want)
+        self.assertEqual(os.stat(os.path.join(point, BIG)).st_uid, 42)
+
     def test_odd_image_names(self):
         """Commas, spaces, backslashes and non-ASCII in the image's path."""
         for name in ("a,b.efs", "a b.efs", "a\\b.efs", "ä=1,ro.efs"):
