@@ -182,8 +182,8 @@ static int check_names(const struct source *source, const struct source_tensor *
 		struct source_tensor wanted = {.info.name = folder->index[i].tensor,
 					       .shard = (uint32_t)folder->index[i].shard};
 		const struct source_tensor *key = &wanted;
-		if (!bsearch(&key, by_name, source->tensor_count, sizeof *by_name,
-			     compare_by_name)) {
+		if (!bsearch(&key, by_name, source->tensor_count,
+			     sizeof(const struct source_tensor *), compare_by_name)) {
 			cli_cannot("pack", path, "tensor '%s' of the index is missing from '%s'",
 				   wanted.info.name, source->shards[wanted.shard].name);
 			return -1;
@@ -236,12 +236,13 @@ static int read_shards(struct source *source, const struct folder *folder, const
 		cli_cannot("pack", path, "it has no tensors");
 		return -1;
 	}
-	const struct source_tensor **by_name = malloc(source->tensor_count * sizeof *by_name);
+	const struct source_tensor **by_name =
+	    malloc(source->tensor_count * sizeof(const struct source_tensor *));
 	if (!by_name)
 		return out_of_memory(path);
 	for (size_t i = 0; i < source->tensor_count; i++)
 		by_name[i] = &source->tensors[i];
-	qsort(by_name, source->tensor_count, sizeof *by_name, compare_by_name);
+	qsort(by_name, source->tensor_count, sizeof(const struct source_tensor *), compare_by_name);
 	int result = check_names(source, by_name, folder, path);
 	free(by_name);
 	return result;

@@ -34,7 +34,7 @@ struct source {
 	size_t shard_count;
 	struct source_tensor *tensors; /* shard by shard, in data order; names are unique */
 	size_t tensor_count;
-	struct safetensors_pair *metadata; /* of all shards, sorted by key; the first shard wins */
+	struct safetensors_pair *metadata; /* of all shards, sorted by key, one of each */
 	size_t metadata_count;
 	struct source_file *sidecars; /* sorted by name */
 	size_t sidecar_count;

@@ -168,7 +168,7 @@ static int allocate(struct verifier *v)
 {
 	unsigned jobs = pool_jobs(v->pool);
 	v->slot_count = 2 * jobs + 2 < SLOTS_MAX ? 2 * jobs + 2 : SLOTS_MAX;
-	v->scratch = calloc(jobs, sizeof *v->scratch);
+	v->scratch = calloc(jobs, sizeof(struct image_scratch *));
 	v->slots = calloc(v->slot_count, sizeof *v->slots);
 	v->digest = EVP_MD_CTX_new();
 	int good = v->scratch && v->slots && v->digest;

@@ -124,7 +124,7 @@ static int compare_entries(const void *a, const void *b)
 
 static void free_entries(struct entry *entries, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; entries && i < count; i++)
 		free(entries[i].name);
 	free(entries);
 }
@@ -150,6 +150,7 @@ static struct entry *make_entries(const struct packed *packed, size_t *count)
 		}
 		if (!good) {
 			free_entries(entries, *count);
+			*count = 0;
 			return NULL;
 		}
 	}
@@ -226,6 +227,7 @@ static void add_entry(struct text *text, const struct entry *entry, uint64_t off
 	uint64_t dims[EFS_RANK_MAX];
 	unsigned rank = info->rank;
 	const char *dtype = bits ? "U8" : info->dtype->name;
+	uint64_t end = offset + entry->size;
 
 	memcpy(dims, info->dims, rank * sizeof *dims);
 	if (entry->kind != ENTRY_DATA) {
@@ -243,7 +245,7 @@ static void add_entry(struct text *text, const struct entry *entry, uint64_t off
 	text_add(text, ":{\"dtype\":\"%s\",\"shape\":", dtype);
 	text_add_dims(text, dims, rank);
 	text_add(text, ",\"data_offsets\":[%llu,%llu]}", (unsigned long long)offset,
-		 (unsigned long long)(offset + entry->size));
+		 (unsigned long long)end);
 }
 
 /* The header with its size before it and spaces behind, up to where the data starts. */
@@ -294,9 +296,12 @@ int view_safetensors(const struct packed *packed, struct text *bytes, struct efs
 	struct entry *entries = make_entries(packed, &count);
 
 	*piece_count = 0;
-	*pieces = entries ? malloc((count + 1) * sizeof **pieces) : NULL;
-	int result = *pieces ? add_header(packed, entries, count, bytes, diag)
-			     : image_fail(diag, -ENOMEM, "out of memory");
+	*pieces = malloc((count + 1) * sizeof **pieces);
+	if (!entries || !*pieces) {
+		free_entries(entries, count);
+		return image_fail(diag, -ENOMEM, "out of memory");
+	}
+	int result = add_header(packed, entries, count, bytes, diag);
 	if (!result)
 		add_piece(*pieces, piece_count, EFS_PIECE_BLOB, 0, 0, bytes->size);
 	for (size_t i = 0; !result && i < count; i++) {
@@ -314,8 +319,7 @@ int view_safetensors(const struct packed *packed, struct text *bytes, struct efs
 	}
 	if (!result && bytes->failed)
 		result = image_fail(diag, -ENOMEM, "out of memory");
-	if (entries)
-		free_entries(entries, count);
+	free_entries(entries, count);
 	return result;
 }
 
@@ -327,6 +331,7 @@ void view_manifest(const struct packed *packed, struct text *text)
 		const struct safetensor *info = &tensor->source->info;
 		const struct encoded_tensor *result = &tensor->result;
 		const struct image_cost *cost = &result->cost;
+		uint64_t stored = cost->payload + cost->index + cost->padding;
 
 		text_add(text, i ? ",\n{\"name\": " : "\n{\"name\": ");
 		text_add_string(text, info->name);
@@ -345,8 +350,8 @@ void view_manifest(const struct packed *packed, struct text *text)
 		}
 		text_add(text, ", \"entropy_bits\": ");
 		text_add_figure(text, result->entropy, 4);
-		text_add(text, ", \"stored_bytes\": %llu, \"sha256\": ",
-			 (unsigned long long)(cost->payload + cost->index + cost->padding));
+		text_add(text,
+			 ", \"stored_bytes\": %llu, \"sha256\": ", (unsigned long long)stored);
 		text_add_hex(text, result->digest, sizeof result->digest);
 		text_add(text, "}");
 	}
