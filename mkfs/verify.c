@@ -18,12 +18,10 @@
 enum {
 	CHUNK = 256 << 10,
 	SLOTS_MAX = 96,
-	REOPEN = 4096, /* an open image keeps every index it loaded: after so many, start anew */
 };
 
 struct verifier {
 	const struct packed *packed;
-	int fd;
 	struct image *image;
 	const char *target;
 	struct pool *pool;
@@ -102,15 +100,6 @@ static int compare(struct verifier *v, const char *name, int is_stream, uint32_t
 	return 0;
 }
 
-static int reopen(struct verifier *v)
-{
-	struct image_diag diag = {""};
-	if (v->image)
-		image_close(v->image);
-	v->image = NULL;
-	return image_open(&v->image, v->fd, 0, &diag) ? fail(v, diag.text) : 0;
-}
-
 static int compare_all(struct verifier *v)
 {
 	const struct packed *packed = v->packed;
@@ -118,11 +107,10 @@ static int compare_all(struct verifier *v)
 
 	for (size_t i = 0; !result && i < packed->tensor_count; i++) {
 		const struct packed_tensor *tensor = &packed->tensors[i];
-		if (i % REOPEN == 0)
-			result = reopen(v);
-		if (!result)
-			result = compare(v, tensor->source->info.name, 1, tensor->result.stream,
-					 tensor->result.raw_size, tensor->result.digest);
+		result = compare(v, tensor->source->info.name, 1, tensor->result.stream,
+				 tensor->result.raw_size, tensor->result.digest);
+		/* A large model has many indexes, each of which is of use once. */
+		image_unload_index(v->image, tensor->result.stream);
 	}
 	for (size_t i = 0; !result && i < packed->blob_count; i++) {
 		const struct packed_blob *blob = &packed->blobs[i];
@@ -136,18 +124,11 @@ static void *check_hashes(void *context)
 {
 	struct verifier *v = context;
 	struct image_diag diag = {""};
-	struct image *image;
-
-	int result = image_open(&image, v->fd, 0, &diag);
-	if (!result) {
-		result = image_verify_hashes(image, &diag);
-		if (!result)
-			result = image_verify_padding(image, &diag);
-		image_close(image);
-	}
-	if (result)
+	if (image_verify_hashes(v->image, &diag) || image_verify_padding(v->image, &diag)) {
 		fail(v, diag.text);
-	return result ? v : NULL;
+		return v;
+	}
+	return NULL;
 }
 
 static int run(struct verifier *v)
@@ -208,9 +189,10 @@ int packed_verify(const struct packed *packed, int fd, const char *target, struc
 		  struct progress *progress)
 {
 	struct verifier v = {
-	    .packed = packed, .fd = fd, .target = target, .pool = pool, .progress = progress};
+	    .packed = packed, .target = target, .pool = pool, .progress = progress};
+	struct image_diag diag = {""};
 
-	int result = allocate(&v);
+	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
 	if (!result) {
 		progress_start(progress, "verifying", decoded_size(packed));
 		result = run(&v);
