@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * image_catalog.c - each rule of the catalog and of a block index, broken alone.
+ *
+ * A field of a good catalog is changed and the catalog parsed again: the diag must name that rule.
+ * So a check that vanished would be missed here, not only under a sanitizer.
+ */
+#include "tests/unit/image_build.h"
+#include "tests/unit/image_reseal.h"
+
+#include "image/internal.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <float.h>
+
+/*
+ * The small sample's nodes: 0 root, 1 config.json, 2 quantized, 3 zero, 4 tensors, 5 x, 6 w.u8. Its
+ * pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8. Streams 0 to 4, blobs 0 and 1, one tensor.
+ */
+struct parsed {
+	struct sample sample;
+	struct image *image;
+	uint8_t *good; /* the raw catalog */
+	size_t size;
+};
+
+static void setup(struct parsed *parsed)
+{
+	struct image_diag diag = {0};
+
+	build_small(&parsed->sample);
+	cr_assert_eq(image_open(&parsed->image, parsed->sample.fd, 0, &diag), 0, "%s", diag.text);
+	parsed->size = (size_t)image_superblock(parsed->image)->catalog.raw_size;
+	parsed->good = malloc(parsed->size);
+	memcpy(parsed->good, image_catalog(parsed->image), parsed->size);
+}
+
+static void teardown(struct parsed *parsed)
+{
+	free(parsed->good);
+	image_close(parsed->image);
+	build_free(&parsed->sample);
+}
+
+enum array { HEADER, NODE, PIECE, TENSOR, STREAM, BLOB, SHARD, PARAM };
+
+static size_t record_at(const struct parsed *parsed, enum array array, size_t index)
+{
+	const struct efs_catalog_header *header = image_catalog(parsed->image);
+	const size_t sizes[] = {sizeof(*header), 32, 24, 104, 56, 24, 8, 8};
+	const size_t counts[] = {1,
+				 header->node_count,
+				 header->piece_count,
+				 header->tensor_count,
+				 header->stream_count,
+				 header->blob_count,
+				 header->shard_count};
+	size_t at = 0;
+
+	for (size_t i = 0; i < (size_t)array; i++)
+		at += sizes[i] * counts[i];
+	if (array == PARAM)
+		at += 8 * (size_t)header->dim_count;
+	return at + index * sizes[array];
+}
+
+/* Parses the catalog with one field set; the result of efs_catalog_parse(). */
+static int parse_with(const struct parsed *parsed, size_t at, size_t width, uint64_t value,
+		      struct image_diag *diag)
+{
+	uint8_t *raw = malloc(parsed->size);
+	struct catalog catalog;
+	int err;
+
+	memcpy(raw, parsed->good, parsed->size);
+	memcpy(raw + at, &value, width);
+	err = efs_catalog_parse(&catalog, raw, parsed->size, image_superblock(parsed->image), diag);
+	efs_catalog_free(&catalog);
+	return err;
+}
+
+struct change {
+	enum array array;
+	unsigned index, offset, width;
+	uint64_t value;
+	const char *text; /* part of the diag */
+};
+
+static void expect_refusals(const struct change *changes, size_t count)
+{
+	struct parsed parsed;
+
+	setup(&parsed);
+	for (size_t i = 0; i < count; i++) {
+		const struct change *change = &changes[i];
+		struct image_diag diag = {0};
+		size_t at = record_at(&parsed, change->array, change->index) + change->offset;
+
+		cr_assert_eq(parse_with(&parsed, at, change->width, change->value, &diag), -EUCLEAN,
+			     "change %zu: %s", i, change->text);
+		cr_assert(strstr(diag.text, change->text), "change %zu: '%s', not '%s'", i,
+			  diag.text, change->text);
+	}
+	teardown(&parsed);
+}
+#define EXPECT_REFUSALS(changes) expect_refusals(changes, sizeof(changes) / sizeof((changes)[0]))
+
+/* The unchanged catalog is good, and so are changes that break no rule. */
+Test(image_catalog, harmless_changes)
+{
+	struct image_diag diag = {0};
+	struct parsed parsed;
+
+	setup(&parsed);
+	cr_assert_eq(parse_with(&parsed, 0, 0, 0, &diag), 0, "%s", diag.text);
+	cr_assert_eq(parse_with(&parsed, record_at(&parsed, TENSOR, 0) + 12, 4, 99, &diag), 0, "%s",
+		     diag.text);
+	cr_assert_eq(parse_with(&parsed, record_at(&parsed, PARAM, 0) + 4, 4, 12345, &diag), 0,
+		     "%s", diag.text);
+	teardown(&parsed);
+}
+
+Test(image_catalog, header)
+{
+	static const struct change changes[] = {
+	    {HEADER, 0, 0, 4, 8, "counts contradict"},
+	    {HEADER, 0, 4, 4, UINT32_MAX, "counts contradict"},
+	    {HEADER, 0, 8, 4, 0, "counts contradict"},
+	    {HEADER, 0, 32, 4, 0, "counts contradict"},
+	    {HEADER, 0, 36, 4, 1, "reserved"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+Test(image_catalog, nodes)
+{
+	static const struct change changes[] = {
+	    {NODE, 0, 20, 1, EFS_FILE, "not a root"},
+	    {NODE, 0, 8, 4, 1, "not a root"},
+	    {NODE, 0, 4, 4, 1, "not a root"},
+	    {NODE, 0, 24, 8, 1, "directory has a size"},
+	    {NODE, 0, 12, 4, 0, "breadth-first"},
+	    {NODE, 0, 12, 4, 2, "breadth-first"},
+	    {NODE, 0, 16, 4, 100, "more children"},
+	    {NODE, 0, 16, 4, UINT32_MAX, "more children"},
+	    {NODE, 0, 16, 4, 4, "names another parent"},
+	    {NODE, 0, 16, 4, 2, "breadth-first"}, /* then node 2 begins where 3 should */
+	    {NODE, 2, 16, 4, 1, "breadth-first"},
+	    {NODE, 4, 16, 4, 0, "no directory contains it"},
+	    {NODE, 1, 8, 4, 2, "names another parent"},
+	    {NODE, 1, 20, 1, 3, "type is unknown"},
+	    {NODE, 1, 20, 1, 0, "type is unknown"},
+	    {NODE, 1, 22, 1, 1, "reserved"},
+	    {NODE, 1, 4, 4, 0, "name is invalid"},
+	    {NODE, 1, 4, 4, 256, "name is invalid"},
+	    {NODE, 1, 0, 4, UINT32_MAX, "name is invalid"},
+	    {NODE, 1, 4, 4, UINT32_MAX, "name is invalid"},
+	    {NODE, 1, 24, 8, 701, "do not add up"},
+	    {NODE, 1, 12, 4, 1, "order of the files"},
+	    {NODE, 5, 16, 4, 100, "more pieces"},
+	    {NODE, 5, 16, 4, UINT32_MAX, "more pieces"},
+	    {NODE, 6, 16, 4, 0, "do not add up"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+/* Siblings in the wrong order, or with one name, are refused: a lookup could miss them. */
+Test(image_catalog, sibling_order)
+{
+	struct image_diag diag = {0};
+	struct parsed parsed;
+	struct efs_string name;
+
+	setup(&parsed);
+	memcpy(&name, parsed.good + record_at(&parsed, NODE, 1), sizeof(name));
+	memcpy(parsed.good + record_at(&parsed, NODE, 2), &name, sizeof(name));
+	cr_assert_eq(parse_with(&parsed, 0, 0, 0, &diag), -EUCLEAN);
+	cr_assert(strstr(diag.text, "not sorted"), "%s", diag.text);
+	name.size--; /* "config.jso" behind "config.json" */
+	memcpy(parsed.good + record_at(&parsed, NODE, 2), &name, sizeof(name));
+	cr_assert_eq(parse_with(&parsed, 0, 0, 0, &diag), -EUCLEAN);
+	cr_assert(strstr(diag.text, "not sorted"), "%s", diag.text);
+	teardown(&parsed);
+}
+
+Test(image_catalog, pieces)
+{
+	static const struct change changes[] = {
+	    {PIECE, 0, 0, 4, 0, "unknown kind"},
+	    {PIECE, 0, 0, 4, 3, "unknown kind"},
+	    {PIECE, 0, 4, 4, 2, "blob that does not exist"},
+	    {PIECE, 2, 4, 4, 5, "stream that does not exist"},
+	    {PIECE, 2, 4, 4, UINT32_MAX, "stream that does not exist"},
+	    {PIECE, 2, 16, 8, 0, "piece is empty"},
+	    {PIECE, 2, 16, 8, 6001, "beyond its source"},
+	    {PIECE, 2, 8, 8, 1, "beyond its source"},
+	    {PIECE, 2, 8, 8, 6001, "beyond its source"},
+	    {PIECE, 2, 8, 8, UINT64_MAX, "beyond its source"},
+	    {PIECE, 2, 16, 8, UINT64_MAX, "beyond its source"},
+	    {PIECE, 2, 16, 8, 5999, "do not add up"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+Test(image_catalog, streams)
+{
+	static const struct change changes[] = {
+	    {STREAM, 0, 0, 8, 4096 + 32, "not aligned"},
+	    {STREAM, 0, 0, 8, 0, "outside the image"},
+	    {STREAM, 0, 0, 8, UINT64_MAX - 63, "outside the image"},
+	    {STREAM, 0, 8, 8, 20001, "sizes are impossible"},
+	    {STREAM, 0, 16, 8, UINT64_MAX, "sizes are impossible"},
+	    {STREAM, 0, 16, 8, 1 << 20, "wrong size"},
+	    {STREAM, 0, 24, 8, 4097, "not aligned"},
+	    {STREAM, 0, 24, 8, 8, "outside the image"},
+	    {STREAM, 0, 32, 8, UINT64_MAX, "outside the image"},
+	    {STREAM, 0, 32, 8, 4, "contradict each other"},
+	    {STREAM, 0, 40, 8, 1, "wrong size"},
+	    {STREAM, 0, 48, 1, 11, "block size"},
+	    {STREAM, 0, 48, 1, 17, "block size"},
+	    {STREAM, 0, 48, 1, 255, "block size"},
+	    {STREAM, 0, 48, 1, 13, "wrong size"},
+	    {STREAM, 0, 49, 1, 1, "reserved"},
+	    {STREAM, 0, 50, 2, 257, "too many code tables"},
+	    {STREAM, 0, 50, 2, 0, "wrong size"},
+	    {STREAM, 0, 52, 4, 1, "reserved"},
+	    {STREAM, 4, 0, 8, 4096, "overlaps"}, /* where stream 0 is */
+	    {STREAM, 1, 24, 8, 4096, "overlaps"},
+	    {BLOB, 0, 0, 8, 4097, "not aligned"},
+	    {BLOB, 0, 0, 8, 4096, "overlaps"},
+	    {BLOB, 0, 8, 8, 1, "contradict each other"},
+	    {BLOB, 0, 8, 8, UINT64_MAX, "outside the image"},
+	    {BLOB, 0, 16, 8, UINT64_MAX, "too large"},
+	    {BLOB, 0, 16, 8, 65537, "too small for its raw size"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+Test(image_catalog, tensors)
+{
+	static const struct change changes[] = {
+	    {TENSOR, 0, 0, 4, UINT32_MAX, "name lies outside"},
+	    {TENSOR, 0, 4, 4, UINT32_MAX, "name lies outside"},
+	    {TENSOR, 0, 8, 4, 1, "source file"},
+	    {TENSOR, 0, 16, 1, 0, "dtype is unknown"},
+	    {TENSOR, 0, 16, 1, EFS_DTYPE_END, "dtype is unknown"},
+	    {TENSOR, 0, 17, 1, 33, "shape lies outside"},
+	    {TENSOR, 0, 17, 1, 3, "shape lies outside"},
+	    {TENSOR, 0, 17, 1, 1, "contradicts its stream"},
+	    {TENSOR, 0, 18, 1, 5, "bits are neither"},
+	    {TENSOR, 0, 18, 1, 4, "contradicts its stream"},
+	    {TENSOR, 0, 18, 1, 0, "scheme contradicts"},
+	    {TENSOR, 0, 19, 1, 0, "scheme contradicts"},
+	    {TENSOR, 0, 19, 1, 4, "scheme contradicts"},
+	    {TENSOR, 0, 20, 2, 1, "transcode"},
+	    {TENSOR, 0, 22, 2, 1, "reserved"},
+	    {TENSOR, 0, 24, 4, 1, "shape lies outside"},
+	    {TENSOR, 0, 24, 4, UINT32_MAX, "shape lies outside"},
+	    {TENSOR, 0, 28, 4, 1, "parameters lie outside"},
+	    {TENSOR, 0, 28, 4, UINT32_MAX, "parameters lie outside"},
+	    {TENSOR, 0, 32, 4, 2, "parameters lie outside"},
+	    {TENSOR, 0, 32, 4, 0, "wrong number of parameters"},
+	    {TENSOR, 0, 36, 4, 5, "stream does not exist"},
+	    {TENSOR, 0, 36, 4, 1, "contradicts its stream"},
+	    {TENSOR, 0, 40, 4, 0, "transcode"},
+	    {TENSOR, 0, 40, 4, 2, "transcode"},
+	    {TENSOR, 0, 44, 4, 7, "file does not exist"},
+	    {TENSOR, 0, 44, 4, 4, "not its stream"},
+	    {TENSOR, 0, 44, 4, 1, "not its stream"},
+	    {TENSOR, 0, 48, 8, UINT64_C(0x7ff8000000000000), "not numbers"}, /* NaN */
+	    {TENSOR, 0, 48, 8, UINT64_C(0xbff0000000000000), "not numbers"}, /* -1 */
+	    {TENSOR, 0, 56, 8, UINT64_C(0x7ff8000000000000), "not numbers"},
+	    {TENSOR, 0, 64, 8, UINT64_C(0x7ff8000000000000), "not numbers"},
+	    {SHARD, 0, 0, 4, UINT32_MAX, "shard 0"},
+	    {SHARD, 0, 4, 4, UINT32_MAX, "shard 0"},
+	    {PARAM, 0, 0, 4, 0x7f800000, "not finite"},
+	    {PARAM, 0, 0, 4, 0x7fc00000, "not finite"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+/* Shapes whose product overflows are not taken for small ones; empty shapes are empty. */
+Test(image_catalog, shapes)
+{
+	static const struct {
+		uint64_t dims[3];
+		uint8_t rank, bits, dtype;
+		int result;
+		uint64_t size;
+	} cases[] = {
+	    {{0}, 0, 8, EFS_F32, 0, 1},
+	    {{0}, 0, 0, EFS_F64, 0, 8},
+	    {{3, 5}, 2, 4, EFS_F32, 0, 8},
+	    {{3, 5}, 2, 0, EFS_BF16, 0, 30},
+	    {{UINT64_C(1) << 32, UINT64_C(1) << 32}, 2, 8, EFS_F32, -1, 0},
+	    {{UINT64_C(1) << 32, UINT64_C(1) << 32, 0}, 3, 8, EFS_F32, 0, 0},
+	    {{UINT64_C(1) << 62}, 1, 8, EFS_F32, 0, UINT64_C(1) << 62},
+	    {{UINT64_C(1) << 62}, 1, 0, EFS_F32, -1, 0},
+	    {{UINT64_C(1) << 63}, 1, 8, EFS_F32, -1, 0},
+	    {{UINT64_MAX}, 1, 4, EFS_F32, -1, 0}, /* 2^63 packed bytes: one too many */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct efs_tensor tensor = {
+		    .rank = cases[i].rank, .bits = cases[i].bits, .source_dtype = cases[i].dtype};
+		uint64_t size;
+		int result = efs_tensor_raw_size(&tensor, cases[i].dims, &size);
+
+		cr_assert_eq(result, cases[i].result, "case %zu", i);
+		if (!result)
+			cr_assert_eq(size, cases[i].size, "case %zu", i);
+	}
+}
+
+/* --- block index ------------------------------------------------------------------------------ */
+
+/* Loads stream 0's index (a table, 5 blocks) with one byte changed; the result. */
+static int load_with(struct parsed *parsed, size_t at, uint8_t value, struct image_diag *diag)
+{
+	struct efs_stream *record = (void *)(uintptr_t)image_stream(parsed->image, 0);
+	struct efs_stream before = *record;
+	struct efs_chunk chunk;
+	uint64_t end = image_superblock(parsed->image)->image_size;
+	uint8_t *raw;
+	int err;
+
+	cr_assert_eq(efs_section_load(&parsed->image->file, &record->index, &raw, diag), 0);
+	raw[at] = value;
+	/* The changed index lies behind the image, where only this record looks for it. */
+	chunk.stored_size = (uint32_t)record->index.raw_size;
+	chunk.checksum = libdeflate_crc32(0, raw, record->index.raw_size);
+	cr_assert_eq(efs_io_write(&parsed->image->file, end, raw, record->index.raw_size, diag), 0);
+	cr_assert_eq(efs_io_write(&parsed->image->file, end + record->index.raw_size, &chunk,
+				  sizeof(chunk), diag),
+		     0);
+	record->index.offset = end;
+	record->index.stored_size = record->index.raw_size + sizeof(chunk);
+	err = image_load_index(parsed->image, 0, diag);
+	image_unload_index(parsed->image, 0);
+	*record = before;
+	free(raw);
+	return err;
+}
+
+Test(image_catalog, block_index)
+{
+	enum { CHECKSUMS = 256, SIZES = CHECKSUMS + 20, KINDS = SIZES + 10, ARGUMENTS = KINDS + 5 };
+	static const struct {
+		unsigned at;
+		uint8_t value;
+		const char *text;
+	} changes[] = {
+	    {0, 0x00, "not a complete code"},
+	    {96 + 30, 0xff, "not a complete code"},
+	    {KINDS, 3, "unknown kind"},
+	    {KINDS, EFS_BLOCK_RAW, "raw block has a size"},
+	    {KINDS, EFS_BLOCK_CONSTANT, "constant block has a size"},
+	    {ARGUMENTS, 1, "code table does not exist"},
+	    {ARGUMENTS, 255, "code table does not exist"},
+	    {SIZES + 1, 0xff, "stored size is impossible"},
+	    {SIZES + 1, 0x00, "do not add up"},
+	    {SIZES + 8, 1, "constant block has a size"},
+	    {KINDS + 4, EFS_BLOCK_CODED, "code table does not exist"},
+	    {KINDS + 4, EFS_BLOCK_RAW, "raw block has"},
+	};
+	struct image_diag diag = {0};
+	struct parsed parsed;
+
+	setup(&parsed);
+	cr_assert_eq(load_with(&parsed, CHECKSUMS, 77, &diag), 0, "%s", diag.text);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		cr_assert_eq(load_with(&parsed, changes[i].at, changes[i].value, &diag), -EUCLEAN,
+			     "change %zu", i);
+		cr_assert(strstr(diag.text, changes[i].text), "change %zu: '%s', not '%s'", i,
+			  diag.text, changes[i].text);
+	}
+	teardown(&parsed);
+}
+
+/* A byte in the padding, a wrong hash and a wrong root are found by the deep checks. */
+Test(image_catalog, deep_checks)
+{
+	const struct efs_superblock *super;
+	struct image_diag diag = {0};
+	struct parsed parsed;
+	struct extent_walk walk;
+	struct extent extent;
+	uint64_t end = EFS_SUPERBLOCK_SIZE;
+	unsigned gaps = 0;
+
+	setup(&parsed);
+	super = image_superblock(parsed.image);
+	walk = (struct extent_walk){.catalog = &parsed.image->catalog, .super = super};
+	cr_assert_eq(image_verify_padding(parsed.image, &diag), 0);
+	while (efs_extent_next(&walk, &extent)) {
+		for (uint64_t at = end; at < extent.offset; at++, gaps++) {
+			cr_assert_eq(pwrite(parsed.sample.fd, "x", 1, (off_t)at), 1);
+			cr_assert_eq(image_verify_padding(parsed.image, &diag), -EUCLEAN);
+			cr_assert_eq(image_verify_hashes(parsed.image, &diag), -EUCLEAN);
+			cr_assert_eq(pwrite(parsed.sample.fd, "", 1, (off_t)at), 1);
+		}
+		end = extent.offset + extent.size;
+	}
+	cr_assert_gt(gaps, 20);
+	cr_assert_eq(image_verify_hashes(parsed.image, &diag), 0, "%s", diag.text);
+	parsed.image->super.hash_root[5] ^= 1;
+	cr_assert_eq(image_verify_hashes(parsed.image, &diag), -EUCLEAN);
+	teardown(&parsed);
+}
