@@ -15,9 +15,6 @@ enum { LANES = 8 };
  * Exact for magnitudes up to 2^51. */
 static const double round_magic = 0x1.8p52;
 
-/* Quotients are limited to this before rounding: beyond any code, well within the magic's reach. */
-static const double quotient_limit = 1024.0;
-
 static void encode_batch(const struct quant_params *params, const double *weights, size_t count,
 			 double *codes)
 {
@@ -25,11 +22,9 @@ static void encode_batch(const struct quant_params *params, const double *weight
 	const double top = (double)((1 << params->bits) - 1);
 
 	for (size_t i = 0; i < count; i++) {
-		double quotient = weights[i] / scale;
-		/* Also turns NaN into a number: a file may change under its reader. */
-		quotient = quotient > -quotient_limit ? quotient : -quotient_limit;
-		quotient = quotient < quotient_limit ? quotient : quotient_limit;
-		double code = (quotient + round_magic) - round_magic + zero;
+		/* Beyond 2^51 the rounding is off, but then the code clamps anyway; so does what is
+		 * not finite, NaN to 0: a file may change under its reader. */
+		double code = (weights[i] / scale + round_magic) - round_magic + zero;
 		code = code > 0.0 ? code : 0.0;
 		codes[i] = code < top ? code : top;
 	}
