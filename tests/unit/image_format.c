@@ -384,6 +384,40 @@ Test(image_format, damaged_section)
 	close(file.fd);
 }
 
+/* The records of the chunks: each wrong size is refused for what it is. */
+Test(image_format, chunk_sizes)
+{
+	static const struct {
+		uint32_t first, second;
+		const char *text; /* NULL: good */
+	} cases[] = {
+	    {131072, 100, NULL},
+	    {131073, 99, "impossible size"},  /* more than the raw bytes */
+	    {131071, 101, "impossible size"}, /* the second one, too */
+	    {131000, 100, "do not add up"},
+	    {2047, 100, "impossible size"}, /* less than 1/64 */
+	    {2048, 1, "impossible size"},
+	    {131072, 0, "impossible size"},
+	    {UINT32_MAX, 100, "impossible size"},
+	};
+	const struct efs_section section = {0, 131172 + 16, 131172};
+	struct image_file file = {.fd = build_memfd()};
+	struct image_diag diag;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct efs_chunk table[2] = {{cases[i].first, 0}, {cases[i].second, 0}};
+		struct section_map *map = NULL;
+
+		cr_assert_eq(efs_io_write(&file, 131172, table, sizeof(table), &diag), 0);
+		cr_assert_eq(efs_section_map_load(&map, &file, &section, &diag),
+			     cases[i].text ? -EUCLEAN : 0, "case %zu", i);
+		cr_assert(!cases[i].text || strstr(diag.text, cases[i].text), "case %zu: %s", i,
+			  diag.text);
+		free(map);
+	}
+	close(file.fd);
+}
+
 /* --- the writer's refusals -------------------------------------------------------------------- */
 
 static struct image_writer *new_writer(int *fd)
