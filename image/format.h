@@ -31,7 +31,7 @@ enum {
 	EFS_CHUNK_SIZE = 128 << 10,    /* raw bytes of each chunk of a section but the last */
 	EFS_CHUNK_RATIO = 64,          /* a chunk takes at least 1/64 of its raw size */
 	EFS_LOADED_MAX = 1 << 30,      /* raw bytes of the catalog or of an index, at most */
-	EFS_HASH_LEAF_LOG2 = 16,       /* bytes under one hash of the tree, log2 */
+	EFS_HASH_LEAF_LOG2 = 17,       /* bytes under one hash of the tree, log2 */
 	EFS_HASH_SHA256 = 1,
 	EFS_DIGEST_SIZE = 32,
 	EFS_BLOCK_LOG2_MIN = 12,

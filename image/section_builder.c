@@ -14,7 +14,7 @@
 #include <zstd.h>
 
 enum {
-	LEVEL = 12,
+	LEVEL = 19,
 	SKIPPABLE_HEADER = 8, /* bytes: magic number and size of the content */
 };
 

@@ -20,7 +20,7 @@ from collections import namedtuple
 
 SUPERBLOCK = 4096
 CHUNK = 1 << 17  # raw bytes of a section's chunk
-LEAF = 1 << 16  # bytes under one hash of the hash tree
+LEAF = 1 << 17  # bytes under one hash of the hash tree
 HASH = 32
 MAGIC = b"\x89EFS\r\n\x1a\n"
 DTYPES = dict(enumerate("BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 U16 I16 F16 BF16 U32 I32 F32 U64 I64 F64 C64".split(), 1))
@@ -193,7 +193,7 @@ class Image:
         require(compatible or zero(block[82:88]) and zero(block[184:4092]), "reserved bytes of the superblock")
         self.catalog = Section(*catalog)
         self.hash_offset, self.hash_size, algorithm, leaf_log2 = struct.unpack_from("<2Q2B", block, 64)
-        require(algorithm == 1 and leaf_log2 == 16, f"hash algorithm {algorithm}, leaves of 2^{leaf_log2}")
+        require(algorithm == 1 and leaf_log2 == 17, f"hash algorithm {algorithm}, leaves of 2^{leaf_log2}")
         self.hash_root, self.generator = block[88:120], block[120:152].rstrip(b"\0").decode(errors="replace")
         require(self.size <= len(self.data), "the image is cut off")
         require(SUPERBLOCK < self.hash_offset <= self.size, "hash_offset")

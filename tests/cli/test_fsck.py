@@ -19,7 +19,7 @@ import modellib
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 CLEAN, DAMAGED, FAILED, USAGE = 0, 4, 8, 16
-CHUNK, LEAF, SUPERBLOCK = 131072, 65536, 4096
+CHUNK, LEAF, SUPERBLOCK = 131072, 131072, 4096
 
 
 def run(program, *arguments, **options):

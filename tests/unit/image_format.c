@@ -104,7 +104,7 @@ static const uint8_t example_catalog[] = {
 	/* stream 0: 2 bytes at 4096 for 8; index at 4120; blocks of 2^12; 1 table */
 	0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 	0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x18, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x2b, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x29, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 	0x0c, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00,
 	/* blob 0: 11 bytes at 4104 for 3 */
 	0x08, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0b, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
@@ -203,11 +203,11 @@ Test(image_format, example_is_readable)
 
 /* --- hash tree -------------------------------------------------------------------------------- */
 
-/* The definition, read literally: hashes of leaves, hashes of each 2048 hashes, and so on. */
+/* The definition, read literally: hashes of leaves, hashes of each 4096 hashes, and so on. */
 static void plain_tree(const uint8_t *hashes, size_t count, struct buffer *stored, uint8_t root[32])
 {
 	uint8_t *above;
-	size_t groups = (count + 2047) / 2048;
+	size_t groups = (count + 4095) / 4096;
 
 	if (count == 1) {
 		memcpy(root, hashes, 32);
@@ -216,9 +216,9 @@ static void plain_tree(const uint8_t *hashes, size_t count, struct buffer *store
 	efs_buffer_add(stored, hashes, count * 32);
 	above = malloc(groups * 32);
 	for (size_t i = 0; i < groups; i++) {
-		size_t members = count - i * 2048 < 2048 ? count - i * 2048 : 2048;
+		size_t members = count - i * 4096 < 4096 ? count - i * 4096 : 4096;
 
-		efs_io_sha256(hashes + i * 2048 * 32, members * 32, above + i * 32);
+		efs_io_sha256(hashes + i * 4096 * 32, members * 32, above + i * 32);
 	}
 	plain_tree(above, groups, stored, root);
 	free(above);
@@ -227,7 +227,7 @@ static void plain_tree(const uint8_t *hashes, size_t count, struct buffer *store
 /* The builder agrees with the definition for one leaf, full and started groups, three levels. */
 Test(image_format, hash_tree)
 {
-	static const size_t counts[] = {1, 2, 3, 2047, 2048, 2049, 4096, 5000};
+	static const size_t counts[] = {1, 2, 3, 4095, 4096, 4097, 8192, 10000};
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		struct hash_tree tree = {0};
@@ -245,8 +245,8 @@ Test(image_format, hash_tree)
 		cr_assert_eq(memcmp(tree.hashes.data, stored.data ? stored.data : (uint8_t *)"",
 				    stored.size),
 			     0);
-		cr_assert_eq(efs_hash_tree_size(counts[i] * 65536), stored.size);
-		cr_assert_eq(efs_hash_tree_size(counts[i] * 65536 - 65535), stored.size);
+		cr_assert_eq(efs_hash_tree_size(counts[i] * 131072), stored.size);
+		cr_assert_eq(efs_hash_tree_size(counts[i] * 131072 - 131071), stored.size);
 		efs_buffer_free(&tree.hashes);
 		efs_buffer_free(&stored);
 		free(hashes);
