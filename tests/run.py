@@ -4,7 +4,8 @@
 
 Three kinds: Criterion suites (BUILD/tests/unit/*), fuzz targets replaying their committed corpus
 (BUILD/tests/fuzz/*), and Python suites (tests/*/test_*.py, unittest) that drive the programs and
-real mounts. A name given on the command line selects the suites whose path contains it.
+real mounts. A name given on the command line selects the suites whose path contains it, and
+NAME:CLASS only that class of a Python suite.
 """
 import argparse
 import glob
@@ -67,8 +68,8 @@ def run_replay(program, env):
     return (0, 1, 0, out) if code else (1, 0, 0, "")
 
 
-def run_python(path, env):
-    code, out = run([sys.executable, os.path.abspath(__file__), "--one", path], env)
+def run_python(path, env, only=""):
+    code, out = run([sys.executable, os.path.abspath(__file__), "--one", path, only], env)
     match = re.search(r"^@@ (\d+) (\d+) (\d+)$", out, re.M)
     if not match:
         return 0, 1, 0, out
@@ -77,10 +78,13 @@ def run_python(path, env):
     return passed, failed, skipped, notes
 
 
-def run_one_python(path):
+def run_one_python(path, only):
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__))))
-    suite = unittest.defaultTestLoader.discover(os.path.dirname(path), os.path.basename(path))
+    loader = unittest.TestLoader()
+    if only:
+        loader.testNamePatterns = [f"*.{only}.*"]
+    suite = loader.discover(os.path.dirname(path), os.path.basename(path))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     skipped = len(result.skipped)
@@ -90,6 +94,20 @@ def run_one_python(path):
     return 1 if failed else 0
 
 
+def select(suite, words):
+    """The suite, or the parts of it, that the words name."""
+    runner, path = suite
+    for word in words:
+        name, _, only = word.partition(":")
+        if name not in path:
+            continue
+        if not only:
+            return [suite]
+        if runner is run_python:
+            return [(lambda path, env: run_python(path, env, only), path)]
+    return []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
@@ -97,13 +115,14 @@ def main():
     parser.add_argument("select", nargs="*")
     args = parser.parse_args()
     if args.one:
-        return run_one_python(args.one)
+        return run_one_python(args.one, "".join(args.select))
 
     env = dict(os.environ, BUILD=os.path.abspath(args.build), LC_ALL="C.UTF-8")
     suites = [(run_criterion, p) for p in sorted(glob.glob(f"{args.build}/tests/unit/*")) if os.access(p, os.X_OK)]
     suites += [(run_replay, p) for p in sorted(glob.glob(f"{args.build}/tests/fuzz/*")) if os.access(p, os.X_OK)]
     suites += [(run_python, p) for p in sorted(glob.glob("tests/*/test_*.py"))]
-    suites = [s for s in suites if not args.select or any(word in s[1] for word in args.select)]
+    if args.select:
+        suites = [chosen for suite in suites for chosen in select(suite, args.select)]
     tally = Tally()
     for runner, path in suites:
         start = time.monotonic()
