@@ -21,10 +21,11 @@ static int string_ok(const struct catalog *catalog, struct efs_string string)
 
 static int name_ok(const struct catalog *catalog, struct efs_string name)
 {
-	const char *text = catalog->strings + name.offset;
+	const char *text;
 
 	if (!string_ok(catalog, name) || name.size < 1 || name.size > 255)
 		return 0;
+	text = catalog->strings + name.offset;
 	if (memchr(text, '/', name.size) || memchr(text, 0, name.size))
 		return 0;
 	return !(text[0] == '.' && (name.size == 1 || (name.size == 2 && text[1] == '.')));
@@ -176,8 +177,13 @@ int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, u
 	return count <= INT64_MAX ? 0 : -1;
 }
 
+static int is_float(uint8_t dtype)
+{
+	return dtype == EFS_F16 || dtype == EFS_BF16 || dtype == EFS_F32 || dtype == EFS_F64;
+}
+
 static const char *quantization_fault(const struct catalog *catalog,
-				      const struct efs_tensor *tensor)
+				      const struct efs_tensor *tensor, const uint32_t *zero_runs)
 {
 	const uint64_t *dims = catalog->dims + tensor->first_dim;
 
@@ -185,6 +191,8 @@ static const char *quantization_fault(const struct catalog *catalog,
 		return "its bits are neither 4 nor 8 nor 0";
 	if (tensor->scheme > EFS_CONSTANT || (tensor->bits == 0) != (tensor->scheme == EFS_KEPT))
 		return "its scheme contradicts its bits";
+	if (tensor->bits && !is_float(tensor->source_dtype))
+		return "its codes stand for numbers that are no floats";
 	if (tensor->first_param > catalog->header->param_count ||
 	    tensor->param_count > catalog->header->param_count - tensor->first_param)
 		return "its parameters lie outside the array";
@@ -192,6 +200,10 @@ static const char *quantization_fault(const struct catalog *catalog,
 		? tensor->param_count != 0
 		: tensor->param_count != 1 && (!tensor->rank || tensor->param_count != dims[0]))
 		return "it has a wrong number of parameters";
+	/* Only asymmetric codes have a zero that is not code 0. */
+	if (tensor->scheme != EFS_ASYMMETRIC &&
+	    zero_runs[tensor->first_param] < tensor->param_count)
+		return "its zero point contradicts its scheme";
 	/* Comparisons are false for NaN. */
 	if (!(tensor->entropy >= 0 && tensor->entropy <= 64) || isnan(tensor->sqnr) ||
 	    !(tensor->max_error >= 0))
@@ -225,7 +237,8 @@ static const char *data_fault(const struct catalog *catalog, const struct efs_te
 	return NULL;
 }
 
-static const char *tensor_fault(const struct catalog *catalog, const struct efs_tensor *tensor)
+static const char *tensor_fault(const struct catalog *catalog, const struct efs_tensor *tensor,
+				const uint32_t *zero_runs)
 {
 	const struct efs_catalog_header *header = catalog->header;
 	const char *fault;
@@ -241,13 +254,44 @@ static const char *tensor_fault(const struct catalog *catalog, const struct efs_
 	if (tensor->rank > EFS_RANK_MAX || tensor->first_dim > header->dim_count ||
 	    tensor->rank > header->dim_count - tensor->first_dim)
 		return "its shape lies outside the array";
-	fault = quantization_fault(catalog, tensor);
+	fault = quantization_fault(catalog, tensor, zero_runs);
 	return fault ? fault : data_fault(catalog, tensor);
+}
+
+/*
+ * For each parameter the number of those from it on, without a gap, whose zero point is 0: tensors
+ * may share parameters, and yet each is looked at only once.
+ */
+static uint32_t *find_zero_runs(const struct catalog *catalog)
+{
+	uint32_t count = catalog->header->param_count;
+	uint32_t *runs = malloc(((size_t)count + 1) * sizeof(*runs));
+
+	if (!runs)
+		return NULL;
+	runs[count] = 0;
+	for (uint32_t i = count; i--;)
+		runs[i] = catalog->params[i].zero_point ? 0 : runs[i + 1] + 1;
+	return runs;
+}
+
+static int check_each_tensor(const struct catalog *catalog, const uint32_t *zero_runs,
+			     struct image_diag *diag)
+{
+	for (uint32_t i = 0; i < catalog->header->tensor_count; i++) {
+		const char *fault = tensor_fault(catalog, &catalog->tensors[i], zero_runs);
+
+		if (fault)
+			return image_fail(diag, -EUCLEAN, "catalog: tensor %u: %s", i, fault);
+	}
+	return 0;
 }
 
 int efs_catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag)
 {
 	const struct efs_catalog_header *header = catalog->header;
+	uint32_t *zero_runs;
+	int err;
 
 	for (uint32_t i = 0; i < header->shard_count; i++)
 		if (!string_ok(catalog, catalog->shards[i]))
@@ -258,11 +302,10 @@ int efs_catalog_check_tensors(const struct catalog *catalog, struct image_diag *
 		if (!isfinite(catalog->params[i].scale))
 			return image_fail(diag, -EUCLEAN,
 					  "catalog: parameter %u: its scale is not finite", i);
-	for (uint32_t i = 0; i < header->tensor_count; i++) {
-		const char *fault = tensor_fault(catalog, &catalog->tensors[i]);
-
-		if (fault)
-			return image_fail(diag, -EUCLEAN, "catalog: tensor %u: %s", i, fault);
-	}
-	return 0;
+	zero_runs = find_zero_runs(catalog);
+	if (!zero_runs)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	err = check_each_tensor(catalog, zero_runs, diag);
+	free(zero_runs);
+	return err;
 }

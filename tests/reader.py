@@ -25,6 +25,7 @@ HASH = 32
 MAGIC = b"\x89EFS\r\n\x1a\n"
 DTYPES = dict(enumerate("BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 U16 I16 F16 BF16 U32 I32 F32 U64 I64 F64 C64".split(), 1))
 DTYPE_SIZES = dict(enumerate([1] * 6 + [2] * 4 + [4] * 3 + [8] * 4, 1))
+FLOATS = "F16 BF16 F32 F64".split()
 KEPT, SCHEMES = 0, ["kept", "unsigned", "asymmetric", "constant"]
 DIRECTORY, FILE = 1, 2
 OF_STREAM, OF_BLOB = 1, 2
@@ -323,6 +324,9 @@ class Image:
         weights = math.prod(shape)
         require(param_count == 0 if bits == 0 else param_count in [1] + shape[:1], what + "param_count")
         require(first_param + param_count <= len(self.params), what + "parameters")
+        require(not bits or DTYPES[dtype] in FLOATS, what + "codes of what is no float")
+        require(SCHEMES[scheme] == "asymmetric" or
+                not any(zero for _, zero in self.params[first_param:first_param + param_count]), what + "zero point")
         raw_size = -(-weights * bits // 8) if bits else weights * DTYPE_SIZES[dtype]
         require(stream < len(self.streams) and self.streams[stream].raw_size == raw_size, what + "stream")
         require(node < len(self.nodes) and self.nodes[node].type == FILE, what + "node")
