@@ -54,8 +54,6 @@ static int find_arrays(struct catalog *catalog, uint64_t size, struct image_diag
 
 static const char *stream_fault(const struct efs_stream *stream, uint64_t end)
 {
-	uint64_t align =
-	    stream->raw_size >= EFS_LARGE_STREAM ? EFS_STREAM_ALIGN_LARGE : EFS_STREAM_ALIGN;
 	const char *fault;
 
 	if (stream->reserved0 || stream->reserved1)
@@ -66,7 +64,7 @@ static const char *stream_fault(const struct efs_stream *stream, uint64_t end)
 		return "it has too many code tables";
 	if (stream->raw_size > INT64_MAX || stream->stored_size > stream->raw_size)
 		return "its sizes are impossible";
-	if (stream->offset % align)
+	if (stream->offset % stream_align(stream))
 		return "it is not aligned";
 	if (stream->offset < EFS_SUPERBLOCK_SIZE || stream->offset > end ||
 	    stream->stored_size > end - stream->offset)
@@ -141,6 +139,12 @@ int efs_extent_next(struct extent_walk *walk, struct extent *extent)
 	walk->index += extent->kind == EXTENT_INDEX;
 	walk->catalog_done |= extent->kind == EXTENT_CATALOG;
 	return 1;
+}
+
+uint64_t efs_extent_align(const struct catalog *catalog, const struct extent *extent)
+{
+	return extent->kind == EXTENT_STREAM ? stream_align(&catalog->streams[extent->number])
+					     : EFS_SECTION_ALIGN;
 }
 
 struct extent_name efs_extent_name(const struct extent *extent)

@@ -38,6 +38,11 @@ int efs_catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
 		      const struct efs_superblock *super, struct image_diag *diag);
 void efs_catalog_free(struct catalog *catalog);
 
+static inline uint64_t stream_align(const struct efs_stream *stream)
+{
+	return stream->raw_size >= EFS_LARGE_STREAM ? EFS_STREAM_ALIGN_LARGE : EFS_STREAM_ALIGN;
+}
+
 static inline uint64_t stream_blocks(const struct efs_stream *stream)
 {
 	uint64_t mask = (UINT64_C(1) << stream->block_log2) - 1;
@@ -76,6 +81,9 @@ struct extent_walk {
 	int catalog_done;
 };
 int efs_extent_next(struct extent_walk *walk, struct extent *extent); /* 0 at the end */
+
+/* The place of an extent is a multiple of this. */
+uint64_t efs_extent_align(const struct catalog *catalog, const struct extent *extent);
 
 /* "stream 3", "the index of stream 3", ... for a diag */
 struct extent_name {

@@ -2,9 +2,9 @@
 /*
  * hashtree.h - the Merkle tree over an image's stored bytes, built front to back.
  *
- * Level 0 holds the SHA-256 of each 64 KiB leaf (the last leaf may be shorter); each further level
- * those of each 64 KiB of the level below; the first level of one hash is the root. Levels follow
- * each other from level 0 up, without gaps and without the root.
+ * Level 0 holds the SHA-256 of each leaf of HASH_LEAF bytes (the last leaf may be shorter); each
+ * further level those of each HASH_LEAF bytes of the level below; the first level of one hash is
+ * the root. Levels follow each other from level 0 up, without gaps and without the root.
  */
 #ifndef ENTROFS_IMAGE_HASHTREE_H
 #define ENTROFS_IMAGE_HASHTREE_H

@@ -115,7 +115,9 @@ struct image_space {
 /* before_stream (one per stream, or NULL) receives the gap in front of each stream. */
 void image_space(const struct image *image, struct image_space *space, uint64_t *before_stream);
 
-/* The deep checks of fsck, beyond decoding: hash tree, image digest, zero padding between extents.
+/*
+ * The deep checks of fsck, beyond decoding: hash tree and image digest; gaps between extents that
+ * are zero and no larger than alignment makes them.
  */
 int image_verify_hashes(struct image *image, struct image_diag *diag);
 int image_verify_padding(struct image *image, struct image_diag *diag);

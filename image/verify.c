@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* verify.c - the deep checks: hash tree and zero padding; see reader.h. */
+/* verify.c - the deep checks: hash tree, padding that is zero and needed; see reader.h. */
 #include "image/internal.h"
 
 #include "image/hashtree.h"
@@ -45,8 +45,8 @@ static int differ(const struct image *image, size_t at, struct image_diag *diag)
 	if (leaf < leaves)
 		return image_fail(
 		    diag, -EUCLEAN,
-		    "the 64 KiB at byte %llu do not have the hash stored at byte %llu", covered_at,
-		    hash_at);
+		    "the %d KiB at byte %llu do not have the hash stored at byte %llu",
+		    HASH_LEAF >> 10, covered_at, hash_at);
 	return image_fail(diag, -EUCLEAN, "hash tree: wrong hash at byte %llu", hash_at);
 }
 
@@ -109,6 +109,19 @@ static int check_zero(const struct image *image, uint64_t offset, uint64_t end, 
 	return 0;
 }
 
+/* Checks a gap that ends at `end`, where `next` begins: no larger than its alignment needs, and
+ * zero.
+ */
+static int check_gap(const struct image *image, uint64_t offset, uint64_t end, uint64_t align,
+		     const char *next, uint8_t *buffer, struct image_diag *diag)
+{
+	if (end - offset >= align)
+		return image_fail(
+		    diag, -EUCLEAN, "%llu bytes of padding at byte %llu: more than %s needs",
+		    (unsigned long long)(end - offset), (unsigned long long)offset, next);
+	return check_zero(image, offset, end, buffer, diag);
+}
+
 int image_verify_padding(struct image *image, struct image_diag *diag)
 {
 	struct extent_walk walk = {.catalog = &image->catalog, .super = &image->super};
@@ -118,11 +131,13 @@ int image_verify_padding(struct image *image, struct image_diag *diag)
 	int err = buffer ? 0 : image_fail(diag, -ENOMEM, "out of memory");
 
 	while (!err && efs_extent_next(&walk, &extent)) {
-		err = check_zero(image, end, extent.offset, buffer, diag);
+		err = check_gap(image, end, extent.offset, efs_extent_align(walk.catalog, &extent),
+				efs_extent_name(&extent).text, buffer, diag);
 		end = extent.offset + extent.size;
 	}
 	if (!err)
-		err = check_zero(image, end, image->super.hash_offset, buffer, diag);
+		err = check_gap(image, end, image->super.hash_offset, EFS_SECTION_ALIGN,
+				"the hash tree", buffer, diag);
 	free(buffer);
 	return err;
 }

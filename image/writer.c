@@ -139,10 +139,8 @@ int image_writer_begin_stream(struct image_writer *writer, uint64_t raw_size, un
 	if (table_count)
 		memcpy(writer->index, tables, (size_t)tables_size);
 	writer->stream_padding = 0;
-	err = efs_output_align(&writer->output,
-			       raw_size >= EFS_LARGE_STREAM ? EFS_STREAM_ALIGN_LARGE
-							    : EFS_STREAM_ALIGN,
-			       &writer->stream_padding, diag);
+	err =
+	    efs_output_align(&writer->output, stream_align(stream), &writer->stream_padding, diag);
 	stream->offset = writer->output.position;
 	writer->state = IN_STREAM;
 	return fail(writer, err);

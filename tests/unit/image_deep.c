@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* image_deep.c - what only the deep checks find: hashes, and padding that is not zero or not
+ * needed. */
+#include "tests/unit/image_build.h"
+
+#include "image/internal.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+struct opened {
+	struct sample sample;
+	struct image *image;
+};
+
+static void setup(struct opened *opened)
+{
+	struct image_diag diag = {0};
+
+	build_small(&opened->sample);
+	cr_assert_eq(image_open(&opened->image, opened->sample.fd, 0, &diag), 0, "%s", diag.text);
+}
+
+static void teardown(struct opened *opened)
+{
+	image_close(opened->image);
+	build_free(&opened->sample);
+}
+
+/* A byte in the padding, a wrong hash and a wrong root are found by the deep checks. */
+Test(image_deep, deep_checks)
+{
+	const struct efs_superblock *super;
+	struct image_diag diag = {0};
+	struct opened opened;
+	struct extent_walk walk;
+	struct extent extent;
+	uint64_t end = EFS_SUPERBLOCK_SIZE;
+	unsigned gaps = 0;
+
+	setup(&opened);
+	super = image_superblock(opened.image);
+	walk = (struct extent_walk){.catalog = &opened.image->catalog, .super = super};
+	cr_assert_eq(image_verify_padding(opened.image, &diag), 0);
+	while (efs_extent_next(&walk, &extent)) {
+		for (uint64_t at = end; at < extent.offset; at++, gaps++) {
+			cr_assert_eq(pwrite(opened.sample.fd, "x", 1, (off_t)at), 1);
+			cr_assert_eq(image_verify_padding(opened.image, &diag), -EUCLEAN);
+			cr_assert_eq(image_verify_hashes(opened.image, &diag), -EUCLEAN);
+			cr_assert_eq(pwrite(opened.sample.fd, "", 1, (off_t)at), 1);
+		}
+		end = extent.offset + extent.size;
+	}
+	cr_assert_gt(gaps, 20);
+	cr_assert_eq(image_verify_hashes(opened.image, &diag), 0, "%s", diag.text);
+	opened.image->super.hash_root[5] ^= 1;
+	cr_assert_eq(image_verify_hashes(opened.image, &diag), -EUCLEAN);
+	teardown(&opened);
+}
+
+/* A gap that alignment does not ask for is found, though all its bytes are zero. */
+Test(image_deep, needless_padding)
+{
+	struct image_diag diag = {0};
+	struct opened opened;
+	struct efs_superblock *super;
+	struct efs_section catalog;
+
+	setup(&opened);
+	super = &opened.image->super;
+	catalog = super->catalog;
+	super->catalog.offset += EFS_SECTION_ALIGN;
+	super->hash_offset += EFS_SECTION_ALIGN;
+	cr_assert_eq(pwrite(opened.sample.fd, "\0\0\0\0\0\0\0", 8, (off_t)catalog.offset), 8);
+	cr_assert_eq(image_verify_padding(opened.image, &diag), -EUCLEAN);
+	cr_assert(strstr(diag.text, "more than the catalog needs"), "%s", diag.text);
+	super->catalog = catalog;
+	cr_assert_eq(image_verify_padding(opened.image, &diag), -EUCLEAN);
+	cr_assert(strstr(diag.text, "more than the hash tree needs"), "%s", diag.text);
+	super->hash_offset -= EFS_SECTION_ALIGN;
+	cr_assert_eq(image_verify_padding(opened.image, &diag), 0, "%s", diag.text);
+	teardown(&opened);
+}
