@@ -10,6 +10,38 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+/* Names come from models and images, and a terminal obeys control characters: C0, C1 and DEL. */
+static void make_printable(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			c[0] = c[1] = '?';
+	}
+}
+
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
+{
+	char *line;
+
+	if (vasprintf(&line, format, args) < 0)
+		return;
+	make_printable(line);
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+	free(line);
+}
+
+void cli_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
 
 void cli_cannot(const char *verb, const char *file, const char *reason, ...)
 {
@@ -20,22 +52,19 @@ void cli_cannot(const char *verb, const char *file, const char *reason, ...)
 	vsnprintf(text, sizeof(text), reason, args);
 	va_end(args);
 	if (file)
-		fprintf(stderr, "%s: cannot %s '%s': %s\n", program_invocation_short_name, verb,
-			file, text);
+		cli_say("cannot %s '%s': %s", verb, file, text);
 	else
-		fprintf(stderr, "%s: cannot %s: %s\n", program_invocation_short_name, verb, text);
+		cli_say("cannot %s: %s", verb, text);
 }
 
 void cli_usage_error(const char *message, ...)
 {
-	char text[1024];
 	va_list args;
 
 	va_start(args, message);
-	vsnprintf(text, sizeof(text), message, args);
+	say(message, args);
 	va_end(args);
-	fprintf(stderr, "%s: %s\nTry '%s --help' for more information.\n",
-		program_invocation_short_name, text, program_invocation_short_name);
+	fprintf(stderr, "Try '%s --help' for more information.\n", program_invocation_short_name);
 }
 
 int cli_uint(const char *text, uint64_t max, uint64_t *value)

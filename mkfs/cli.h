@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+/* Prints "prog: message" in one line, whatever bytes names hold. */
+__attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
+
 /* Prints "prog: cannot VERB 'file': reason" (file NULL: "prog: cannot VERB: reason"). */
 __attribute__((format(printf, 3, 4))) void cli_cannot(const char *verb, const char *file,
 						      const char *reason, ...);

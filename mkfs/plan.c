@@ -37,8 +37,7 @@ uint8_t *plan_bits(const struct source *source, struct options *options)
 		bits[i] = tensor_bits(&source->tensors[i].info, options);
 	for (size_t i = 0; i < options->rule_count; i++) {
 		if (!options->rules[i].used)
-			fprintf(stderr, "%s: no tensor to quantize matches '%s'\n",
-				program_invocation_short_name, options->rules[i].text);
+			cli_say("no tensor to quantize matches '%s'", options->rules[i].text);
 	}
 	return bits;
 }

@@ -6,9 +6,11 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/json.h"
+#include "mkfs/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Bytes, but for the weights. */
 struct totals {
@@ -76,6 +78,8 @@ static void print_tensor(const struct packed_tensor *tensor)
 	const struct safetensor *info = &tensor->source->info;
 	uint64_t stored = stored_size(result);
 	char bits[16], size[CLI_SIZE_TEXT];
+	char *name =
+	    names_show((struct image_name){info->name, strlen(info->name)}, NAMES_FOR_TERMINAL);
 
 	if (result->bits)
 		snprintf(bits, sizeof bits, "u%d", result->bits);
@@ -85,9 +89,10 @@ static void print_tensor(const struct packed_tensor *tensor)
 	       (unsigned long long)info->count, cli_size(stored, size), result->entropy,
 	       8.0 * ratio((double)stored, (double)info->count));
 	if (result->bits)
-		printf(" %7.2f %10.3g  %s\n", result->sqnr, result->max_error, info->name);
+		printf(" %7.2f %10.3g  %s\n", result->sqnr, result->max_error, name ? name : "?");
 	else
-		printf(" %7s %10s  %s\n", "-", "-", info->name);
+		printf(" %7s %10s  %s\n", "-", "-", name ? name : "?");
+	free(name);
 }
 
 void report_print(const struct packed *packed, const char *target, double seconds, int verbose)
