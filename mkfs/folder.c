@@ -36,8 +36,8 @@ static int ends_with(const char *name, const char *end)
 static int is_other_weights(const char *name)
 {
 	static const char *const endings[] = {
-	    ".safetensors", ".bin",       ".pt", ".pth",     ".ckpt", ".gguf",   ".ggml",
-	    ".onnx",        ".onnx_data", ".h5", ".msgpack", ".ot",   ".tflite", ".mlmodel",
+	    ".safetensors", ".bin", ".pt",      ".pth", ".ckpt",   ".gguf",    ".ggml", ".onnx",
+	    ".onnx_data",   ".h5",  ".msgpack", ".ot",  ".tflite", ".mlmodel", ".efs",
 	};
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
 		if (ends_with(name, endings[i]))
@@ -229,8 +229,7 @@ static int choose_weights(struct folder *folder, const char *path, int dir_fd, c
 
 static void notice(const char *path, const char *name, const char *reason)
 {
-	fprintf(stderr, "%s: skipping '%s/%s': %s\n", program_invocation_short_name, path, name,
-		reason);
+	cli_say("skipping '%s/%s': %s", path, name, reason);
 }
 
 /* Lists the regular files (symbolic links followed) that are not hidden. */

@@ -70,6 +70,10 @@ static int run(struct options *options)
 		return -1;
 	uint8_t *bits = plan_bits(&source, options);
 	int result = bits ? view_check_companions(&source, bits) : -1;
+	if (!result && source_has(&source, options->target)) {
+		cli_cannot("create", options->target, "it is a file of the model");
+		result = -1;
+	}
 	if (!result)
 		result = output_open(&output, options->target, options->force);
 	if (!result) {

@@ -347,6 +347,22 @@ int source_check_unchanged(const struct source *source)
 	return 0;
 }
 
+static int is_among(const struct source_file *files, size_t count, const struct stat *st)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (files[i].stat.st_dev == st->st_dev && files[i].stat.st_ino == st->st_ino)
+			return 1;
+	}
+	return 0;
+}
+
+int source_has(const struct source *source, const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && (is_among(source->shards, source->shard_count, &st) ||
+					is_among(source->sidecars, source->sidecar_count, &st));
+}
+
 uint64_t source_size(const struct source *source)
 {
 	uint64_t size = 0;

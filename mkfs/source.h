@@ -50,6 +50,9 @@ int source_read(const struct source_file *file, uint64_t offset, void *buffer, s
 /* Fails if any file is not what it was when opened. */
 int source_check_unchanged(const struct source *source);
 
+/* Whether the file at this path, by whatever name, is one of the source's. */
+int source_has(const struct source *source, const char *path);
+
 /* Bytes of all files. */
 uint64_t source_size(const struct source *source);
 
