@@ -132,7 +132,8 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	fd = open(options.path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
+	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
 		cli_cannot("open", options.path, "%s", strerror(errno));
 		return EXIT_FAILURE;

@@ -128,6 +128,9 @@ static int write_all(int fd, const uint8_t *data, size_t size)
 	return 0;
 }
 
+/* What copy_file() returns if the image, not the target, is at fault. */
+enum { UNREADABLE = 1 };
+
 static int copy_file(struct extract *extract, uint32_t node, int fd, struct extract_worker *worker)
 {
 	uint64_t size = image_node(extract->image, node)->size;
@@ -137,8 +140,10 @@ static int copy_file(struct extract *extract, uint32_t node, int fd, struct extr
 		ssize_t got = image_read_file(extract->image, node, at, worker->buffer, BUFFER,
 					      worker->scratch, &diag);
 
-		if (got < 0)
-			return fail(extract, node, check_kind((int)got), diag.text);
+		if (got < 0) {
+			fail(extract, node, check_kind((int)got), diag.text);
+			return UNREADABLE;
+		}
 		if (write_all(fd, worker->buffer, (size_t)got))
 			return fail_errno(extract, node);
 		progress_add(&extract->progress, (uint64_t)got);
@@ -166,7 +171,7 @@ static int extract_node(void *context, unsigned worker, uint64_t item)
 		err = fail_errno(extract, node);
 	if (err)
 		unlinkat(extract->root, path, 0); /* half a file is worse than none */
-	return err;
+	return err == UNREADABLE ? 0 : err;       /* the other files can still be saved */
 }
 
 static int prepare(struct extract *extract, unsigned jobs)

@@ -199,6 +199,22 @@ class Fsck(Images):
                     file = os.path.join(folder, name)
                     self.assertEqual(read(file), read(os.path.join(expected, os.path.relpath(file, target))))
 
+    def test_extract_saves_the_rest(self):
+        """Damaged files are named and left out, all others are extracted."""
+        catalog = read_catalog(self.bytes)
+        tensors, = struct.unpack_from("<I", catalog, 8)
+        offset, stored = struct.unpack_from("<2Q", catalog, tensor_at(catalog, tensors))
+        data = bytearray(self.bytes)
+        data[offset + stored // 2] ^= 0x10
+        files = {}
+        for target, image in (("whole", self.bytes), ("rest", data)):
+            done = fsck("--jobs=1", "-x", self.path(target), self.doctored(image))
+            files[target] = {os.path.relpath(os.path.join(folder, name), self.path(target))
+                             for folder, _, names in os.walk(self.path(target)) for name in names}
+        lost = {"quantized/model.safetensors", "quantized/tensors/model.embed.weight.u8"}
+        self.assert_result(done, DAMAGED, *lost)
+        self.assertEqual(files["whole"] - files["rest"], lost)
+
     def test_all_damage_is_reported(self):
         """Several damaged tensors are all named, in the same order for any number of threads."""
         catalog = read_catalog(self.bytes)
@@ -265,6 +281,9 @@ class Fsck(Images):
         self.assert_result(fsck(self.doctored(self.bytes[:-1])), DAMAGED, "truncated")
         self.assert_result(fsck(self.path("absent")), FAILED, "cannot open", "No such file")
         self.assert_result(fsck(self.scratch.name), FAILED, "cannot verify")
+        os.mkfifo(self.path("pipe"))
+        self.assert_result(fsck(self.path("pipe")), FAILED, "neither a regular file")
+        self.assert_result(dump(self.path("pipe")), 1, "neither a regular file")
         data = bytearray(self.bytes)
         data[8] = 2
         seal(data)
