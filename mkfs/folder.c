@@ -192,6 +192,14 @@ static int read_index(struct folder *folder, const char *path, int dir_fd)
 	return result ? -1 : 0;
 }
 
+static const char *find_other_weights(char **files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_other_weights(files[i]))
+			return files[i];
+	return NULL;
+}
+
 /* Decides which files hold the weights, given all regular files at the top of the folder. */
 static int choose_weights(struct folder *folder, const char *path, int dir_fd, char **files,
 			  size_t count)
@@ -213,11 +221,18 @@ static int choose_weights(struct folder *folder, const char *path, int dir_fd, c
 			break;
 		}
 	}
-	if (found != 1) {
+	if (!found) {
+		const char *other = find_other_weights(files, count);
+		cli_cannot("read", path, "no .safetensors file in this folder%s%s%s",
+			   other ? " ('" : "", other ? other : "",
+			   other ? "' is of a format that is not read)" : "");
+		return -1;
+	}
+	if (found > 1) {
 		cli_cannot("read", path,
-			   found ? "several .safetensors files and none of them is "
-				   "model.safetensors"
-				 : "no .safetensors file in this folder");
+			   "several .safetensors files, but neither "
+			   "model.safetensors.index.json nor model.safetensors; name one "
+			   "of them, or add the index");
 		return -1;
 	}
 	if (add_name(&folder->shards, &folder->shard_count, only)) {
@@ -246,7 +261,10 @@ static int list_files(const char *path, DIR *dir, int verbose, char ***files, si
 			if (verbose)
 				notice(path, name, "hidden");
 		} else if (fstatat(dirfd(dir), name, &st, 0)) {
-			notice(path, name, strerror(errno));
+			/* A link to nothing: a folder of links was copied without their targets, or
+			 * the download is incomplete. */
+			cli_cannot("read", path, "%s: %s", name, strerror(errno));
+			return -1;
 		} else if (!S_ISREG(st.st_mode)) {
 			if (verbose)
 				notice(path, name,

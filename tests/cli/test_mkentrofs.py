@@ -289,6 +289,19 @@ class Sources(Case):
         self.assertIn(".hidden", done.stderr)
         self.assertIn("onnx", done.stderr)
 
+    def test_links_to_nothing(self):
+        """A folder of links, copied without their targets, must not lose its sidecars unnoticed."""
+        self.write({"w": Tensor.of("F32", np.eye(3))})
+        os.symlink("../blobs/missing", os.path.join(self.model, "config.json"))
+        self.fails("cannot read '.*': config.json: No such file or directory")
+
+    def test_only_other_weights(self):
+        os.makedirs(self.model, exist_ok=True)
+        self.fails("no .safetensors file in this folder$")
+        with open(os.path.join(self.model, "pytorch_model.bin"), "w") as file:
+            file.write("x")
+        self.fails("no .safetensors file in this folder .'pytorch_model.bin' is of a format")
+
     def test_a_single_file_and_the_only_file(self):
         tensors = {"w": Tensor.of("F32", np.eye(3))}
         self.write(tensors, "weights.safetensors")
