@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Names come from models and images, and a terminal obeys control characters: C0, C1 and DEL. */
 static void make_printable(char *text)
@@ -67,20 +68,50 @@ void cli_usage_error(const char *message, ...)
 	fprintf(stderr, "Try '%s --help' for more information.\n", program_invocation_short_name);
 }
 
-int cli_uint(const char *text, uint64_t max, uint64_t *value)
+/* Reads digits, at least one; what follows them, or NULL. */
+static const char *read_digits(const char *text, uint64_t max, uint64_t *value)
 {
+	const char *at = text;
 	uint64_t sum = 0;
 
-	if (!*text)
-		return -1;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return -1;
+	for (; *at >= '0' && *at <= '9'; at++) {
 		if (__builtin_mul_overflow(sum, 10, &sum) ||
-		    __builtin_add_overflow(sum, (uint64_t)(*text - '0'), &sum) || sum > max)
-			return -1;
+		    __builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum) || sum > max)
+			return NULL;
 	}
 	*value = sum;
+	return at == text ? NULL : at;
+}
+
+int cli_uint(const char *text, uint64_t max, uint64_t *value)
+{
+	uint64_t number;
+	const char *rest = read_digits(text, max, &number);
+
+	if (!rest || *rest)
+		return -1;
+	*value = number;
+	return 0;
+}
+
+int cli_bytes(const char *text, uint64_t max, uint64_t *value)
+{
+	static const char suffixes[] = "kMGT";
+	uint64_t number;
+	const char *rest = read_digits(text, max, &number);
+
+	if (!rest)
+		return -1;
+	if (*rest) {
+		const char *suffix = strchr(suffixes, *rest);
+		if (!suffix || rest[1])
+			return -1;
+		unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
+		if (number > max >> shift)
+			return -1;
+		number <<= shift;
+	}
+	*value = number;
 	return 0;
 }
 

@@ -22,6 +22,10 @@ __attribute__((format(printf, 1, 2))) void cli_usage_error(const char *message, 
 /* Reads a decimal number of digits only, at most max; else -1 and *value is left alone. */
 int cli_uint(const char *text, uint64_t max, uint64_t *value);
 
+/* The same for bytes, where one of k, M, G or T may follow: powers of 1024, as entrofs reads them.
+ */
+int cli_bytes(const char *text, uint64_t max, uint64_t *value);
+
 enum { CLI_SIZE_TEXT = 16 };
 
 /* Writes a size for a person, such as "12.3 MiB" or "512 B"; returns text. */

@@ -27,9 +27,10 @@ static const char help[] =
     "\n"
     "  -t, --tables            show streams with their blocks and code tables, too\n"
     "      --json              print JSON; its keys are stable\n"
-    "  -o, --offset=N          the image starts at byte N of the file\n"
+    "  -o, --offset=N          the image starts at byte N of the file; k, M, G, T count in "
+    "1024s\n"
     "  -h, --help              print this help\n"
-    "      --version           print the version\n"
+    "  -V, --version           print the version\n"
     "\n"
     "Exit code: 0 shown, 1 the image is damaged or cannot be read, 2 usage error.\n";
 
@@ -44,9 +45,11 @@ static int parse_option(struct options *options, int option)
 		options->json = 1;
 		return -1;
 	case 'o':
-		if (cli_uint(optarg, INT64_MAX, &options->offset) == 0)
+		if (cli_bytes(optarg, INT64_MAX, &options->offset) == 0)
 			return -1;
-		cli_usage_error("bad offset '%s'", optarg);
+		cli_usage_error(
+		    "--offset is a number of bytes, with k, M, G or T if you like, not '%s'",
+		    optarg);
 		return EXIT_USAGE;
 	case 'h':
 		fputs(help, stdout);
@@ -71,13 +74,13 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int option, code;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	while ((option = getopt_long(argc, argv, "to:h", names, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "to:hV", names, NULL)) != -1) {
 		code = parse_option(options, option);
 		if (code >= 0)
 			return code;
 	}
 	if (optind != argc - 1) {
-		cli_usage_error(optind == argc ? "which image?" : "only one image at a time");
+		cli_usage_error(optind == argc ? "an image is needed" : "only one image at a time");
 		return EXIT_USAGE;
 	}
 	options->path = argv[optind];
@@ -133,7 +136,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
-	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		cli_cannot("open", options.path, "%s", strerror(errno));
 		return EXIT_FAILURE;

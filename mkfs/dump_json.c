@@ -149,7 +149,7 @@ static void add_tensor(struct text *text, const struct dump *dump, const struct 
 	text_add(text, "\"entropy_bits\": ");
 	text_add_figure(text, tensor->entropy, FIGURES);
 	/* null: no difference at all, so an infinite ratio */
-	text_add(text, ", \"sqnr\": ");
+	text_add(text, ", \"sqnr_db\": ");
 	text_add_figure(text, tensor->sqnr, FIGURES);
 	text_add(text, ", \"max_error\": ");
 	text_add_figure(text, tensor->max_error, FIGURES);

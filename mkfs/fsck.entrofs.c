@@ -29,11 +29,12 @@ static const char help[] =
     "  -d, --deep              also decode all data and verify every checksum, digest, hash and "
     "gap\n"
     "  -x, --extract=DIR       write all files into DIR, which must be empty or absent\n"
-    "  -o, --offset=N          the image starts at byte N of the file\n"
+    "  -o, --offset=N          the image starts at byte N of the file; k, M, G, T count in "
+    "1024s\n"
     "  -j, --jobs=N            threads (all CPUs)\n"
     "  -q, --quiet             print only what is wrong\n"
     "  -h, --help              print this help\n"
-    "      --version           print the version\n"
+    "  -V, --version           print the version\n"
     "\n"
     "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked, 16 usage error.\n";
 
@@ -59,14 +60,16 @@ static int parse_option(struct options *options, int option)
 		options->quiet = 1;
 		return -1;
 	case 'o':
-		if (cli_uint(optarg, INT64_MAX, &options->offset) == 0)
+		if (cli_bytes(optarg, INT64_MAX, &options->offset) == 0)
 			return -1;
-		cli_usage_error("bad offset '%s'", optarg);
+		cli_usage_error(
+		    "--offset is a number of bytes, with k, M, G or T if you like, not '%s'",
+		    optarg);
 		return EXIT_USAGE;
 	case 'j':
 		if (cli_uint(optarg, POOL_JOBS_MAX, &options->jobs) == 0 && options->jobs)
 			return -1;
-		cli_usage_error("bad number of threads '%s' (1 to %d)", optarg, POOL_JOBS_MAX);
+		cli_usage_error("--jobs is a number from 1 to %d, not '%s'", POOL_JOBS_MAX, optarg);
 		return EXIT_USAGE;
 	case 'h':
 		fputs(help, stdout);
@@ -92,13 +95,13 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int option, code;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	while ((option = getopt_long(argc, argv, "dx:o:j:qh", names, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "dx:o:j:qhV", names, NULL)) != -1) {
 		code = parse_option(options, option);
 		if (code >= 0)
 			return code;
 	}
 	if (optind != argc - 1) {
-		cli_usage_error(optind == argc ? "which image?" : "only one image at a time");
+		cli_usage_error(optind == argc ? "an image is needed" : "only one image at a time");
 		return EXIT_USAGE;
 	}
 	options->path = argv[optind];
@@ -115,7 +118,11 @@ static void print_clean(const struct options *options, const struct image *image
 	printf("%s: clean, %s, %u tensors, %u streams, %u blobs (%s)\n", options->path,
 	       cli_size(image_superblock(image)->image_size, size), catalog->tensor_count,
 	       catalog->stream_count, catalog->blob_count,
-	       options->deep ? "all data decoded and verified" : "metadata only; --deep reads all");
+	       options->deep      ? "all data decoded and verified"
+	       : options->extract ? "what was extracted was verified on the way"
+				  : "metadata only; --deep reads all");
+	if (options->extract)
+		printf("%s: extracted to '%s'\n", options->path, options->extract);
 }
 
 static unsigned run(const struct options *options, int fd, struct pool *pool)
@@ -147,7 +154,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
-	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		cli_cannot("open", options.path, "%s", strerror(errno));
 		return CHECK_FAILED;
@@ -161,5 +168,9 @@ int main(int argc, char **argv)
 	}
 	pool_destroy(pool);
 	close(fd);
-	return fflush(stdout) == 0 ? code : code | CHECK_FAILED;
+	if (fflush(stdout) || ferror(stdout)) {
+		cli_cannot("write", "standard output", "%s", strerror(errno));
+		code |= CHECK_FAILED;
+	}
+	return code;
 }

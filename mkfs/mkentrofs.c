@@ -24,12 +24,12 @@ static int report(const struct packed *packed, const struct options *options, do
 {
 	if (options->json) {
 		if (report_json(packed, options->target, seconds))
-			cli_cannot("print", NULL, "out of memory");
+			cli_cannot("write", "standard output", "out of memory");
 	} else {
 		report_print(packed, options->target, seconds, options->verbose);
 	}
 	if (fflush(stdout) || ferror(stdout)) {
-		cli_cannot("print", NULL, "%s", strerror(errno));
+		cli_cannot("write", "standard output", "%s", strerror(errno));
 		return -1;
 	}
 	return 0;

@@ -7,6 +7,7 @@
 #include "mkfs/cli.h"
 #include "mkfs/pool.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
@@ -28,11 +29,13 @@ static const char help[] =
     "      --no-verify         do not read the image back\n"
     "  -v, --verbose           print figures per tensor\n"
     "  -h, --help              print this help\n"
-    "      --version           print the version\n"
+    "  -V, --version           print the version\n"
     "\n"
     "Float tensors of two or more dimensions are quantized; others are stored losslessly. Among\n"
     "--keep and --bits-for (POSIX extended regular expressions, found anywhere in the name) the\n"
-    "last one that matches decides.\n";
+    "last one that matches decides.\n"
+    "\n"
+    "Exit code: 0 the image is made, 1 it is not, 2 usage error.\n";
 
 static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
 {
@@ -65,8 +68,10 @@ static int add_bits_rule(struct options *options, const char *argument)
 		return -1;
 	}
 	char *pattern = strndup(argument, (size_t)(equals - argument));
-	if (!pattern)
+	if (!pattern) {
+		cli_cannot("start", NULL, "out of memory");
 		return -1;
+	}
 	int result = add_rule(options, pattern, argument, (int)bits);
 	free(pattern);
 	return result;
@@ -79,7 +84,7 @@ static unsigned available_cpus(void)
 	return count < 1 ? 1 : count > POOL_JOBS_MAX ? POOL_JOBS_MAX : (unsigned)count;
 }
 
-enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_JSON, OPT_NO_VERIFY, OPT_VERSION };
+enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_JSON, OPT_NO_VERIFY };
 
 static const struct option long_options[] = {
     {"bits", required_argument, NULL, 'b'},
@@ -91,7 +96,7 @@ static const struct option long_options[] = {
     {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPT_VERSION},
+    {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
 
@@ -133,7 +138,7 @@ static enum options_result take_option(struct options *options, int option, cons
 	case 'h':
 		fputs(help, stdout);
 		return OPTIONS_DONE;
-	case OPT_VERSION:
+	case 'V':
 		puts("mkentrofs " ENTROFS_VERSION);
 		return OPTIONS_DONE;
 	default: /* getopt has printed the error */
@@ -146,14 +151,15 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 {
 	int option;
 
+	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	*options = (struct options){.bits = 8, .verify = 1, .jobs = available_cpus()};
-	while ((option = getopt_long(argc, argv, "b:fj:vh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "b:fj:vhV", long_options, NULL)) != -1) {
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)
 			return result;
 	}
 	if (argc - optind != 2) {
-		cli_usage_error(argc - optind < 2 ? "a model and an image are wanted"
+		cli_usage_error(argc - optind < 2 ? "a model and an image are needed"
 						  : "too many arguments");
 		return OPTIONS_BAD;
 	}

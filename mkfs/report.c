@@ -89,9 +89,10 @@ static void print_tensor(const struct packed_tensor *tensor)
 	       (unsigned long long)info->count, cli_size(stored, size), result->entropy,
 	       8.0 * ratio((double)stored, (double)info->count));
 	if (result->bits)
-		printf(" %7.2f %10.3g  %s\n", result->sqnr, result->max_error, name ? name : "?");
+		printf(" %7.2f %10.3g", result->sqnr, result->max_error);
 	else
-		printf(" %7s %10s  %s\n", "-", "-", name ? name : "?");
+		printf(" %7s %10s", "-", "-");
+	printf("  %s\n", name ? name : "?");
 	free(name);
 }
 
@@ -165,14 +166,15 @@ static void add_tensor(struct text *text, const struct packed_tensor *tensor)
 	}
 	text_add(text, "\"entropy_bits\": ");
 	text_add_figure(text, result->entropy, 8);
-	text_add(text, ", \"effective_bits\": ");
+	text_add(text, ", \"bits_per_weight\": ");
 	text_add_figure(text, 8.0 * ratio((double)stored_size(result), (double)info->count), 8);
-	text_add(text,
-		 ", \"source_bytes\": %llu, \"plain_bytes\": %llu, \"payload\": %llu, \"index\": "
-		 "%llu, \"padding\": %llu}",
-		 (unsigned long long)info->size, (unsigned long long)result->raw_size,
-		 (unsigned long long)result->cost.payload, (unsigned long long)result->cost.index,
-		 (unsigned long long)result->cost.padding);
+	text_add(
+	    text,
+	    ", \"source_bytes\": %llu, \"plain_bytes\": %llu, \"stored_bytes\": %llu, \"payload\": "
+	    "%llu, \"index\": %llu, \"padding\": %llu}",
+	    (unsigned long long)info->size, (unsigned long long)result->raw_size,
+	    (unsigned long long)stored_size(result), (unsigned long long)result->cost.payload,
+	    (unsigned long long)result->cost.index, (unsigned long long)result->cost.padding);
 }
 
 static void add_totals(struct text *text, const struct packed *packed, const struct totals *sum)

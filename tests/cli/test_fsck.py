@@ -305,7 +305,7 @@ class Fsck(Images):
     def test_usage(self):
         """Wrong usage is told from wrong images; help and version go to standard output."""
         for arguments in ([], [self.image, self.image], ["--bogus", self.image], ["--offset=x", self.image],
-                          ["--offset=-1", self.image], ["--offset=1k", self.image], ["--jobs=0", self.image],
+                          ["--offset=-1", self.image], ["--offset=1K", self.image], ["--jobs=0", self.image],
                           ["--offset=18446744073709551616", self.image]):
             self.assert_result(fsck(*arguments), USAGE, "--help")
         done = fsck("--help")
