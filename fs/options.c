@@ -148,7 +148,7 @@ static int parse_words(struct options *options, char *words)
 
 static int usage_error(void)
 {
-	fputs("Try 'entrofs --help'.\n", stderr);
+	fputs("Try 'entrofs --help' for more information.\n", stderr);
 	return -1;
 }
 
@@ -156,7 +156,7 @@ static int parse_operands(struct options *options, int argc, char **argv)
 {
 	if (argc != 2) {
 		log_error(argc < 2 ? "an image and a mount point are needed"
-				   : "only an image and a mount point are expected");
+				   : "only one image and one mount point at a time");
 		return usage_error();
 	}
 	options->image = argv[0];
@@ -172,6 +172,7 @@ int options_parse(struct options *options, int argc, char **argv)
 	    {"options", required_argument, NULL, 'o'}, {0}};
 	*options = (struct options){.uid = getuid(), .gid = getgid()};
 	int letter;
+	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	while ((letter = getopt_long(argc, argv, "dfho:sV", longs, NULL)) != -1) {
 		switch (letter) {
 		case 'd':
@@ -221,8 +222,8 @@ void options_print_help(void)
 	    "  -h, --help        print this and exit\n"
 	    "  -V, --version     print the version and the decoder in use and exit\n"
 	    "\n"
-	    "When entrofs goes to the background and returns 0, the files can be read. It exits\n"
-	    "with 1 if the image cannot be mounted and with 2 on wrong usage.\n"
+	    "Exit code: 0 the files can be read (with -f: they were, until unmounted), 1 the\n"
+	    "image cannot be mounted, 2 usage error.\n"
 	    "\n"
 	    "Unmount with 'fusermount3 -u MOUNTPOINT' or 'umount MOUNTPOINT', or end the process\n"
 	    "with SIGTERM. If it was killed, 'Transport endpoint is not connected' stays until\n"
