@@ -1744,7 +1744,9 @@ static const char help[] =
     "      --tokenize       print the numbers of the prompt's tokens, and nothing else\n"
     "      --logits=FILE    write the logits after each token of the prompt, as 32-bit floats\n"
     "  -h, --help           print this help\n"
-    "      --version        print the version\n";
+    "  -V, --version        print the version\n"
+    "\n"
+    "Exit code: 0 the text is written, 1 it could not be, 2 usage error.\n";
 
 static noreturn void usage_error(const char *format, const char *argument)
 {
@@ -1763,8 +1765,10 @@ static uint64_t number_argument(const char *option, const char *text, uint64_t m
 	value = strtoull(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value < min ||
 	    value > max) {
-		fprintf(stderr, "entrofs-run: %s: '%s' is not a number from %llu to %llu\n", option,
-			text, (unsigned long long)min, (unsigned long long)max);
+		fprintf(stderr,
+			"entrofs-run: %s is a number from %llu to %llu, not '%s'\n"
+			"Try 'entrofs-run --help' for more information.\n",
+			option, (unsigned long long)min, (unsigned long long)max, text);
 		exit(2);
 	}
 	return value;
@@ -1776,11 +1780,11 @@ static double temperature_argument(const char *text)
 	const double value = strtod(text, &end);
 
 	if (end == text || *end != '\0' || !(value >= 0 && value <= 1000))
-		usage_error("--temp: '%s' is not a number from 0 to 1000", text);
+		usage_error("--temp is a number from 0 to 1000, not '%s'", text);
 	return value;
 }
 
-enum { OPT_STATS = 256, OPT_TOKENIZE, OPT_LOGITS, OPT_VERSION };
+enum { OPT_STATS = 256, OPT_TOKENIZE, OPT_LOGITS };
 
 static const struct option long_options[] = {{"prompt", required_argument, NULL, 'p'},
 					     {"tokens", required_argument, NULL, 'n'},
@@ -1791,15 +1795,16 @@ static const struct option long_options[] = {{"prompt", required_argument, NULL,
 					     {"tokenize", no_argument, NULL, OPT_TOKENIZE},
 					     {"logits", required_argument, NULL, OPT_LOGITS},
 					     {"help", no_argument, NULL, 'h'},
-					     {"version", no_argument, NULL, OPT_VERSION},
+					     {"version", no_argument, NULL, 'V'},
 					     {NULL, 0, NULL, 0}};
 
 static void parse_options(int argc, char **argv, struct options *o)
 {
 	int option;
 
+	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	*o = (struct options){.prompt = "", .tokens = 100, .threads = 1};
-	while ((option = getopt_long(argc, argv, "p:n:t:s:j:h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:n:t:s:j:hV", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
 			o->prompt = optarg;
@@ -1828,7 +1833,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 		case 'h':
 			fputs(help, stdout);
 			exit(fflush(stdout) != 0);
-		case OPT_VERSION:
+		case 'V':
 			puts("entrofs-run " ENTROFS_VERSION);
 			exit(fflush(stdout) != 0);
 		default:
@@ -1837,7 +1842,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 		}
 	}
 	if (optind == argc)
-		usage_error("%s is missing", "MODEL_DIR");
+		usage_error("%s is needed", "a folder, MODEL_DIR,");
 	if (optind + 1 < argc)
 		usage_error("unexpected argument '%s'", argv[optind + 1]);
 	o->folder = argv[optind];
@@ -1977,6 +1982,9 @@ int main(int argc, char **argv)
 	folder = open(options.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		die("cannot open '%s': %s", options.folder, strerror(errno));
+	if (!options.tokenize && faccessat(folder, "quantized/manifest.json", F_OK, 0) != 0)
+		die("cannot use '%s': quantized/manifest.json: %s (is an image mounted there?)",
+		    options.folder, strerror(errno));
 	read_config(folder, &model.config);
 	read_tokenizer(folder, &tokenizer, model.config.vocab);
 	if (options.tokenize)
