@@ -36,7 +36,7 @@ static const char help[] =
     "  -h, --help              print this help\n"
     "  -V, --version           print the version\n"
     "\n"
-    "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked, 16 usage error.\n";
+    "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked or extracted, 16 usage error.\n";
 
 static unsigned cpus(void)
 {
