@@ -61,21 +61,21 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int check_companion(const char *name, const char *const *names, size_t count)
+static int check_companion(const char *path, const char *name, const char *const *names,
+			   size_t count)
 {
 	for (size_t c = 0; c < 2; c++) {
 		char *companion;
 		if (asprintf(&companion, "%s.%s", name, companions[c]) < 0) {
-			cli_cannot("pack", name, "out of memory");
+			cli_cannot("pack", path, "out of memory");
 			return -1;
 		}
 		const char *key = companion;
 		if (bsearch(&key, names, count, sizeof *names, compare_names)) {
-			cli_cannot(
-			    "pack", name,
-			    "the model has a tensor '%s', a name that "
-			    "quantized/model.safetensors needs for the parameters (--keep it?)",
-			    companion);
+			cli_cannot("pack", path,
+				   "tensor '%s' has the name that quantized/model.safetensors "
+				   "needs for a parameter of '%s' (--keep that one?)",
+				   companion, name);
 			free(companion);
 			return -1;
 		}
@@ -98,7 +98,8 @@ int view_check_companions(const struct source *source, const uint8_t *bits)
 	qsort(names, source->tensor_count, sizeof *names, compare_names);
 	for (size_t i = 0; !result && i < source->tensor_count; i++) {
 		if (bits[i])
-			result = check_companion(source->tensors[i].info.name, names,
+			result = check_companion(source->shards[source->tensors[i].shard].path,
+						 source->tensors[i].info.name, names,
 						 source->tensor_count);
 	}
 	free(names);
