@@ -216,7 +216,7 @@ void options_print_help(void)
 	    "      umask=OCTAL   permission bits to withhold (default: 0: files are 0444)\n"
 	    "      allow_other   let other users in; unless root, /etc/fuse.conf must say\n"
 	    "                    user_allow_other\n"
-	    "      offset=BYTES  where the image starts in its file; k, M, G, T count in 1024s\n"
+	    "      offset=BYTES  where the image starts in its file; k, M, G, T are 1024s\n"
 	    "      noexec, noatime, nodiratime\n"
 	    "                    as for mount(8); ro, nosuid and nodev are always in force\n"
 	    "  -h, --help        print this and exit\n"
@@ -225,9 +225,9 @@ void options_print_help(void)
 	    "Exit code: 0 the files can be read (with -f: they were, until unmounted), 1 the\n"
 	    "image cannot be mounted, 2 usage error.\n"
 	    "\n"
-	    "Unmount with 'fusermount3 -u MOUNTPOINT' or 'umount MOUNTPOINT', or end the process\n"
-	    "with SIGTERM. If it was killed, 'Transport endpoint is not connected' stays until\n"
-	    "'fusermount3 -uz MOUNTPOINT' or 'umount -l MOUNTPOINT'.\n"
+	    "Unmount with 'fusermount3 -u MOUNTPOINT' or 'umount MOUNTPOINT', or end the\n"
+	    "process with SIGTERM. If it was killed, 'Transport endpoint is not connected'\n"
+	    "stays until 'fusermount3 -uz MOUNTPOINT' or 'umount -l MOUNTPOINT'.\n"
 	    "\n"
 	    "Environment: ENTROFS_KERNEL names the decoder to use instead of the fastest one.\n",
 	    stdout);

@@ -21,16 +21,16 @@ struct options {
 
 static const char help[] =
     "Usage: dump.entrofs [OPTION]... IMAGE\n"
-    "Shows what is in the image file IMAGE: superblock, space by kind, and of each tensor its "
-    "type,\n"
-    "shape, quantization, entropy and bits per weight (tables, checksums and padding included).\n"
+    "Shows what is in the image file IMAGE: superblock, space by kind, and of each\n"
+    "tensor its type, shape, quantization, entropy and bits per weight (tables,\n"
+    "checksums and padding included).\n"
     "\n"
-    "  -t, --tables            show streams with their blocks and code tables, too\n"
-    "      --json              print JSON; its keys are stable\n"
-    "  -o, --offset=N          the image starts at byte N of the file; k, M, G, T count in "
-    "1024s\n"
-    "  -h, --help              print this help\n"
-    "  -V, --version           print the version\n"
+    "  -t, --tables       show streams with their blocks and code tables, too\n"
+    "      --json         print JSON; its keys are stable\n"
+    "  -o, --offset=N     the image starts at byte N of the file; k, M, G, T count in\n"
+    "                     1024s\n"
+    "  -h, --help         print this help\n"
+    "  -V, --version      print the version\n"
     "\n"
     "Exit code: 0 shown, 1 the image is damaged or cannot be read, 2 usage error.\n";
 

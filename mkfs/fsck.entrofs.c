@@ -24,19 +24,21 @@ struct options {
 
 static const char help[] =
     "Usage: fsck.entrofs [OPTION]... IMAGE\n"
-    "Checks the image file IMAGE: superblock, catalog and every block index. Nothing is changed.\n"
+    "Checks the image file IMAGE: superblock, catalog and every block index. Nothing\n"
+    "is changed.\n"
     "\n"
-    "  -d, --deep              also decode all data and verify every checksum, digest, hash and "
-    "gap\n"
-    "  -x, --extract=DIR       write all files into DIR, which must be empty or absent\n"
-    "  -o, --offset=N          the image starts at byte N of the file; k, M, G, T count in "
-    "1024s\n"
-    "  -j, --jobs=N            threads (all CPUs)\n"
-    "  -q, --quiet             print only what is wrong\n"
-    "  -h, --help              print this help\n"
-    "  -V, --version           print the version\n"
+    "  -d, --deep         also decode all data, verify every checksum, digest, hash\n"
+    "                     and gap\n"
+    "  -x, --extract=DIR  write all files into DIR, which must be empty or absent\n"
+    "  -o, --offset=N     the image starts at byte N of the file; k, M, G, T count in\n"
+    "                     1024s\n"
+    "  -j, --jobs=N       threads (all CPUs)\n"
+    "  -q, --quiet        print only what is wrong\n"
+    "  -h, --help         print this help\n"
+    "  -V, --version      print the version\n"
     "\n"
-    "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked or extracted, 16 usage error.\n";
+    "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked or\n"
+    "extracted, 16 usage error; 12 is 4 and 8.\n";
 
 static unsigned cpus(void)
 {
