@@ -45,6 +45,13 @@ struct image_scratch {
 	struct section_work section;
 };
 
+/*
+ * Whether the file still holds the image that was opened, -EUCLEAN if not. What is read late and
+ * only has checksums of its own (indexes, chunk sizes) must be of that image: an image written over
+ * a mounted one is as valid, but means other weights.
+ */
+int efs_image_check_same(const struct image *image, struct image_diag *diag);
+
 void efs_stream_index_free(struct stream_index *index);
 
 static inline uint32_t block_raw_size(const struct efs_stream *stream, uint64_t block)

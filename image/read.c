@@ -171,6 +171,11 @@ static int blob_map(struct image *image, uint32_t blob, const struct section_map
 		err = efs_section_map_load(&made, &image->file, image_blob(image, blob), diag);
 		if (err)
 			return err;
+		err = efs_image_check_same(image, diag);
+		if (err) {
+			free(made);
+			return err;
+		}
 		if (atomic_compare_exchange_strong_explicit(
 			slot, &there, made, memory_order_acq_rel, memory_order_acquire))
 			there = made;

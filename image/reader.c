@@ -133,6 +133,18 @@ int image_open(struct image **image, int fd, uint64_t offset, struct image_diag 
 	return 0;
 }
 
+int efs_image_check_same(const struct image *image, struct image_diag *diag)
+{
+	struct efs_superblock now;
+	int err = efs_io_read(&image->file, 0, &now, sizeof(now), diag);
+
+	if (err)
+		return err;
+	return memcmp(&now, &image->super, sizeof(now)) == 0
+		   ? 0
+		   : image_fail(diag, -EUCLEAN, "the image has been replaced since it was opened");
+}
+
 void image_close(struct image *image)
 {
 	if (!image)

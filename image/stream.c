@@ -120,6 +120,9 @@ static int load(struct stream_index *index, const struct image *image, uint32_t 
 	struct image_diag detail = {0};
 	int err = efs_section_load(&image->file, &stream->index, &index->raw, &detail);
 
+	/* Afterwards: who writes front to back has then changed the superblock first. */
+	if (!err)
+		err = efs_image_check_same(image, &detail);
 	if (err)
 		return image_fail(diag, err, "stream %u: index: %s", number, detail.text);
 	find_columns(index, stream);

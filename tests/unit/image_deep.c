@@ -82,3 +82,38 @@ Test(image_deep, needless_padding)
 	cr_assert_eq(image_verify_padding(opened.image, &diag), 0, "%s", diag.text);
 	teardown(&opened);
 }
+
+/*
+ * When another image is written over an open one, what was loaded before goes on to give the old
+ * bytes; no index and no chunk sizes are taken from the new one, however valid.
+ */
+Test(image_deep, replaced_while_open)
+{
+	struct efs_superblock super;
+	struct image_scratch *scratch;
+	struct image_diag diag = {0};
+	struct opened opened;
+	uint8_t buffer[16];
+
+	setup(&opened);
+	cr_assert_eq(image_scratch_create(&scratch), 0);
+	cr_assert_eq(image_load_index(opened.image, 0, &diag), 0, "%s", diag.text);
+	super = opened.image->super;
+	super.generator[0] ^= 1;
+	cr_assert_eq(pwrite(opened.sample.fd, &super, sizeof(super), 0), sizeof(super));
+
+	cr_assert_eq(image_read_stream(opened.image, 0, 0, buffer, sizeof(buffer), scratch, &diag),
+		     sizeof(buffer), "%s", diag.text);
+	cr_assert_eq(memcmp(buffer, opened.sample.streams[0].data, sizeof(buffer)), 0);
+	cr_assert_eq(image_load_index(opened.image, 1, &diag), -EUCLEAN);
+	cr_assert(strstr(diag.text, "replaced"), "%s", diag.text);
+	cr_assert_eq(image_read_blob(opened.image, 0, 0, buffer, sizeof(buffer), scratch, &diag),
+		     -EUCLEAN);
+	cr_assert(strstr(diag.text, "replaced"), "%s", diag.text);
+
+	cr_assert_eq(pwrite(opened.sample.fd, &opened.image->super, sizeof(super), 0),
+		     sizeof(super));
+	cr_assert_eq(image_load_index(opened.image, 1, &diag), 0, "%s", diag.text);
+	image_scratch_destroy(scratch);
+	teardown(&opened);
+}
