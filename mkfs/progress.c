@@ -7,8 +7,11 @@
 #include "mkfs/cli.h"
 
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { WIDTH = 80 }; /* columns that the whole line needs */
 
 double progress_clock(void)
 {
@@ -29,6 +32,7 @@ void progress_start(struct progress *progress, const char *what, uint64_t total)
 static void draw(const struct progress *progress, uint64_t done, double elapsed)
 {
 	static const char bar[] = "##############################";
+	struct winsize window;
 	char rate[CLI_SIZE_TEXT];
 	double share = (double)done / (double)progress->total;
 	share = share > 1.0 ? 1.0 : share;
@@ -36,8 +40,13 @@ static void draw(const struct progress *progress, uint64_t done, double elapsed)
 	double left = share > 0.0 ? elapsed * (1.0 - share) / share : 0.0;
 
 	cli_size((uint64_t)((double)done / elapsed), rate);
-	fprintf(stderr, "\r%-9s %3d %% [%-30.*s] %s/s, %.0f s left \033[K", progress->what,
-		(int)(share * 100.0), filled, bar, rate, left);
+	/* A line that wraps could not be drawn over. */
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col &&
+	    window.ws_col < WIDTH)
+		fprintf(stderr, "\r%s %d %% \033[K", progress->what, (int)(share * 100.0));
+	else
+		fprintf(stderr, "\r%-10s %3d %% [%-30.*s] %s/s, %.0f s left \033[K", progress->what,
+			(int)(share * 100.0), filled, bar, rate, left);
 }
 
 void progress_add(struct progress *progress, uint64_t bytes)
