@@ -151,7 +151,9 @@ Test(mkfs_views, companions_continue_the_header)
 Test(mkfs_views, companions_that_clash_are_refused)
 {
 	struct source_tensor tensors[] = {{.info = {.name = "w"}}, {.info = {.name = "w.scale"}}};
-	struct source source = {.tensors = tensors, .tensor_count = 2};
+	struct source_file shard = {.path = "model.safetensors"};
+	struct source source = {
+	    .shards = &shard, .shard_count = 1, .tensors = tensors, .tensor_count = 2};
 	cr_assert_eq(view_check_companions(&source, (const uint8_t[]){8, 0}), -1);
 	cr_assert_eq(view_check_companions(&source, (const uint8_t[]){0, 8}), 0);
 }
