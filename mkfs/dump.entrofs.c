@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* dump.entrofs.c - shows what is in an image; the command line. */
 #include "mkfs/dump.h"
+
+#include "mkfs/arguments.h"
 #include "mkfs/cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 };
@@ -45,22 +44,9 @@ static int parse_option(struct options *options, int option)
 		options->json = 1;
 		return -1;
 	case 'o':
-		if (cli_bytes(optarg, INT64_MAX, &options->offset) == 0)
-			return -1;
-		cli_usage_error(
-		    "--offset is a number of bytes, with k, M, G or T if you like, not '%s'",
-		    optarg);
-		return EXIT_USAGE;
-	case 'h':
-		fputs(help, stdout);
-		return 0;
-	case 'V':
-		puts("dump.entrofs " ENTROFS_VERSION);
-		return 0;
+		return argument_offset(optarg, &options->offset) ? EXIT_USAGE : -1;
 	default:
-		fprintf(stderr, "Try '%s --help' for more information.\n",
-			program_invocation_short_name);
-		return EXIT_USAGE;
+		return argument_standard(option, help, EXIT_USAGE);
 	}
 }
 
@@ -79,12 +65,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 		if (code >= 0)
 			return code;
 	}
-	if (optind != argc - 1) {
-		cli_usage_error(optind == argc ? "an image is needed" : "only one image at a time");
-		return EXIT_USAGE;
-	}
-	options->path = argv[optind];
-	return -1;
+	options->path = argument_image(argc, argv);
+	return options->path ? -1 : EXIT_USAGE;
 }
 
 /* Each index is loaded twice, so that damage is told before anything is shown. */
@@ -119,11 +101,11 @@ static int show(const struct options *options, struct image *image)
 	image_space(image, &dump.space, dump.before_stream);
 	failed = options->json ? dump_json(&dump) : dump_text(&dump);
 	free(dump.before_stream);
-	if (failed || fflush(stdout) || ferror(stdout)) {
-		cli_cannot("write", "standard output", "%s", strerror(errno));
+	if (argument_finish_output())
 		return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
+	if (failed)
+		cli_cannot("read", options->path, "out of memory, or it changed meanwhile");
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -135,12 +117,9 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
-	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		cli_cannot("open", options.path, "%s", strerror(errno));
+	fd = argument_open_image(options.path);
+	if (fd < 0)
 		return EXIT_FAILURE;
-	}
 	if (image_open(&image, fd, options.offset, &diag)) {
 		cli_cannot("read", options.path, "%s", diag.text);
 		code = EXIT_FAILURE;

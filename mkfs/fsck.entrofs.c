@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* fsck.entrofs.c - checks an image, or extracts it; the command line. Exit codes are fsck(8)'s. */
+#include "mkfs/arguments.h"
 #include "mkfs/check.h"
 #include "mkfs/cli.h"
 #include "mkfs/extract.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 16 };
@@ -18,7 +15,8 @@ enum { EXIT_USAGE = 16 };
 struct options {
 	const char *path;
 	const char *extract; /* target folder; NULL: none */
-	uint64_t offset, jobs;
+	uint64_t offset;
+	unsigned jobs;
 	int deep, quiet;
 };
 
@@ -40,14 +38,6 @@ static const char help[] =
     "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked or\n"
     "extracted, 16 usage error; 12 is 4 and 8.\n";
 
-static unsigned cpus(void)
-{
-	cpu_set_t set;
-	int count = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
-
-	return count < POOL_JOBS_MAX ? (unsigned)count : POOL_JOBS_MAX;
-}
-
 /* Negative: go on; else the exit code. */
 static int parse_option(struct options *options, int option)
 {
@@ -62,27 +52,11 @@ static int parse_option(struct options *options, int option)
 		options->quiet = 1;
 		return -1;
 	case 'o':
-		if (cli_bytes(optarg, INT64_MAX, &options->offset) == 0)
-			return -1;
-		cli_usage_error(
-		    "--offset is a number of bytes, with k, M, G or T if you like, not '%s'",
-		    optarg);
-		return EXIT_USAGE;
+		return argument_offset(optarg, &options->offset) ? EXIT_USAGE : -1;
 	case 'j':
-		if (cli_uint(optarg, POOL_JOBS_MAX, &options->jobs) == 0 && options->jobs)
-			return -1;
-		cli_usage_error("--jobs is a number from 1 to %d, not '%s'", POOL_JOBS_MAX, optarg);
-		return EXIT_USAGE;
-	case 'h':
-		fputs(help, stdout);
-		return 0;
-	case 'V':
-		puts("fsck.entrofs " ENTROFS_VERSION);
-		return 0;
+		return argument_jobs(optarg, &options->jobs) ? EXIT_USAGE : -1;
 	default:
-		fprintf(stderr, "Try '%s --help' for more information.\n",
-			program_invocation_short_name);
-		return EXIT_USAGE;
+		return argument_standard(option, help, EXIT_USAGE);
 	}
 }
 
@@ -102,12 +76,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 		if (code >= 0)
 			return code;
 	}
-	if (optind != argc - 1) {
-		cli_usage_error(optind == argc ? "an image is needed" : "only one image at a time");
-		return EXIT_USAGE;
-	}
-	options->path = argv[optind];
-	return -1;
+	options->path = argument_image(argc, argv);
+	return options->path ? -1 : EXIT_USAGE;
 }
 
 static void print_clean(const struct options *options, const struct image *image)
@@ -149,19 +119,16 @@ static unsigned run(const struct options *options, int fd, struct pool *pool)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.jobs = cpus()};
+	struct options options = {.jobs = pool_jobs_default()};
 	int code = parse_options(&options, argc, argv), fd;
 	struct pool *pool;
 
 	if (code >= 0)
 		return code;
-	/* O_NONBLOCK, or the open of a named pipe would wait for a writer. */
-	fd = open(options.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		cli_cannot("open", options.path, "%s", strerror(errno));
+	fd = argument_open_image(options.path);
+	if (fd < 0)
 		return CHECK_FAILED;
-	}
-	pool = pool_create((unsigned)options.jobs);
+	pool = pool_create(options.jobs);
 	if (pool) {
 		code = (int)run(&options, fd, pool);
 	} else {
@@ -170,9 +137,5 @@ int main(int argc, char **argv)
 	}
 	pool_destroy(pool);
 	close(fd);
-	if (fflush(stdout) || ferror(stdout)) {
-		cli_cannot("write", "standard output", "%s", strerror(errno));
-		code |= CHECK_FAILED;
-	}
-	return code;
+	return argument_finish_output() ? code | CHECK_FAILED : code;
 }

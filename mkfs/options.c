@@ -4,13 +4,12 @@
  */
 #include "mkfs/options.h"
 
+#include "mkfs/arguments.h"
 #include "mkfs/cli.h"
 #include "mkfs/pool.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,13 +76,6 @@ static int add_bits_rule(struct options *options, const char *argument)
 	return result;
 }
 
-static unsigned available_cpus(void)
-{
-	cpu_set_t set;
-	int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-	return count < 1 ? 1 : count > POOL_JOBS_MAX ? POOL_JOBS_MAX : (unsigned)count;
-}
-
 enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_JSON, OPT_NO_VERIFY };
 
 static const struct option long_options[] = {
@@ -112,13 +104,7 @@ static enum options_result take_option(struct options *options, int option, cons
 		options->bits = (int)number;
 		return OPTIONS_RUN;
 	case 'j':
-		if (cli_uint(argument, POOL_JOBS_MAX, &number) || !number) {
-			cli_usage_error("--jobs is a number from 1 to %d, not '%s'", POOL_JOBS_MAX,
-					argument);
-			return OPTIONS_BAD;
-		}
-		options->jobs = (unsigned)number;
-		return OPTIONS_RUN;
+		return argument_jobs(argument, &options->jobs) ? OPTIONS_BAD : OPTIONS_RUN;
 	case OPT_KEEP:
 		return add_rule(options, argument, argument, 0) ? OPTIONS_BAD : OPTIONS_RUN;
 	case OPT_BITS_FOR:
@@ -135,15 +121,8 @@ static enum options_result take_option(struct options *options, int option, cons
 	case OPT_NO_VERIFY:
 		options->verify = 0;
 		return OPTIONS_RUN;
-	case 'h':
-		fputs(help, stdout);
-		return OPTIONS_DONE;
-	case 'V':
-		puts("mkentrofs " ENTROFS_VERSION);
-		return OPTIONS_DONE;
-	default: /* getopt has printed the error */
-		fputs("Try 'mkentrofs --help' for more information.\n", stderr);
-		return OPTIONS_BAD;
+	default:
+		return argument_standard(option, help, 1) ? OPTIONS_BAD : OPTIONS_DONE;
 	}
 }
 
@@ -152,7 +131,7 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 	int option;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	*options = (struct options){.bits = 8, .verify = 1, .jobs = available_cpus()};
+	*options = (struct options){.bits = 8, .verify = 1, .jobs = pool_jobs_default()};
 	while ((option = getopt_long(argc, argv, "b:fj:vhV", long_options, NULL)) != -1) {
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)

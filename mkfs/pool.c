@@ -8,6 +8,7 @@
 #include "mkfs/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 struct pool_worker {
@@ -30,6 +31,14 @@ struct pool {
 	int result;
 	struct pool_worker workers[];
 };
+
+unsigned pool_jobs_default(void)
+{
+	cpu_set_t set;
+	int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return count < POOL_JOBS_MAX ? (unsigned)count : POOL_JOBS_MAX;
+}
 
 static void work(struct pool *pool, unsigned number)
 {

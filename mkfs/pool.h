@@ -14,6 +14,9 @@ enum { POOL_JOBS_MAX = 128 };
 
 struct pool;
 
+/* As many threads as this process may use CPUs; 1 to POOL_JOBS_MAX. */
+unsigned pool_jobs_default(void);
+
 /* jobs threads, the caller's included. NULL if they cannot be had. */
 struct pool *pool_create(unsigned jobs);
 void pool_destroy(struct pool *pool);
