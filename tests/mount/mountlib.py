@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import modellib  # it is in the folder above
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BUILD = os.environ.get("BUILD") or os.path.join(ROOT, "build")
@@ -186,3 +188,15 @@ class Workshop:
 
     def close(self):
         shutil.rmtree(self.folder)
+
+
+def open_workshop():
+    """For setUpModule(): a workshop with the folder "model", closed after the module's last test.
+
+    Skips the module where nothing can be mounted."""
+    if why_unusable():
+        raise unittest.SkipTest(why_unusable())
+    shop = Workshop()
+    unittest.addModuleCleanup(shop.close)
+    modellib.write_model(shop.path("model"), modellib.varied_tensors())
+    return shop

@@ -5,7 +5,7 @@ import os
 import stat
 import unittest
 
-from mountlib import Mount, Workshop, all_files, must, run, why_unusable
+from mountlib import Mount, all_files, must, open_workshop, run
 import modellib
 
 TENSORS = 5000
@@ -13,11 +13,7 @@ TENSORS = 5000
 
 def setUpModule():
     global shop, image, mount
-    if why_unusable():
-        raise unittest.SkipTest(why_unusable())
-    shop = Workshop()
-    unittest.addModuleCleanup(shop.close)
-    modellib.write_model(shop.path("model"), modellib.varied_tensors())
+    shop = open_workshop()
     image = shop.pack(shop.path("model"), "model.efs")
     mount = Mount(image).__enter__()
     unittest.addModuleCleanup(mount.__exit__, None, None, None)

@@ -5,7 +5,7 @@ import json
 import os
 import unittest
 
-from mountlib import Mount, ROOT, Workshop, all_files, contents, must, run, why_unusable
+from mountlib import Mount, ROOT, all_files, contents, must, open_workshop, run
 import modellib
 
 MODELS = os.path.join(ROOT, "../shared/models")
@@ -13,13 +13,9 @@ MODELS = os.path.join(ROOT, "../shared/models")
 
 def setUpModule():
     global shop, tensors, model
-    if why_unusable():
-        raise unittest.SkipTest(why_unusable())
-    shop = Workshop()
-    unittest.addModuleCleanup(shop.close)
+    shop = open_workshop()
     tensors = modellib.varied_tensors()
     model = shop.path("model")
-    modellib.write_model(model, tensors)
 
 
 class Contents(unittest.TestCase):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from mountlib import Mount, Workshop, contents, why_unusable
+from mountlib import Mount, contents, open_workshop
 import modellib
 
 BLOCK = 16384  # decoded bytes; the block size that mkentrofs uses
@@ -20,12 +20,8 @@ TENSORS = "quantized/tensors/"
 
 def setUpModule():
     global shop, tensors, image
-    if why_unusable():
-        raise unittest.SkipTest(why_unusable())
-    shop = Workshop()
-    unittest.addModuleCleanup(shop.close)
+    shop = open_workshop()
     tensors = modellib.varied_tensors()
-    modellib.write_model(shop.path("model"), tensors)
     image = shop.pack(shop.path("model"), "model.efs")
 
 

@@ -9,9 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-from mountlib import (Mount, WAIT, Workshop, contents, daemon_of, is_alive, is_mounted,
-                      kill_if_alive, must, program, remove_mount, run, wait_until, why_unusable)
-import modellib
+from mountlib import (Mount, WAIT, contents, daemon_of, is_alive, is_mounted,
+                      kill_if_alive, must, open_workshop, program, remove_mount, run, wait_until)
 
 BIG = "quantized/model.safetensors"
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -19,11 +18,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 def setUpModule():
     global shop, image, want
-    if why_unusable():
-        raise unittest.SkipTest(why_unusable())
-    shop = Workshop()
-    unittest.addModuleCleanup(shop.close)
-    modellib.write_model(shop.path("model"), modellib.varied_tensors())
+    shop = open_workshop()
     image = shop.pack(shop.path("model"), "model.efs")
     want = contents(os.path.join(shop.extract(image, "extracted"), BIG))
 

@@ -10,8 +10,7 @@ import socket
 import threading
 import unittest
 
-from mountlib import Mount, Workshop, all_files, contents, why_unusable
-import modellib
+from mountlib import Mount, all_files, contents, open_workshop
 
 BIG = "quantized/model.safetensors"
 PAGE = mmap.PAGESIZE
@@ -19,11 +18,7 @@ PAGE = mmap.PAGESIZE
 
 def setUpModule():
     global shop, image, extracted
-    if why_unusable():
-        raise unittest.SkipTest(why_unusable())
-    shop = Workshop()
-    unittest.addModuleCleanup(shop.close)
-    modellib.write_model(shop.path("model"), modellib.varied_tensors())
+    shop = open_workshop()
     image = shop.pack(shop.path("model"), "model.efs")
     extracted = shop.extract(image, "extracted")
 
