@@ -9,7 +9,6 @@
 #include "mkfs/folder.h"
 
 #include "mkfs/cli.h"
-#include "mkfs/json.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,10 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-	INDEX_MAX = 256 << 20,    /* bytes of an index file */
-	INDEX_BUDGET = 256 << 20, /* bytes for its parsed JSON */
-};
+enum { INDEX_MAX = 256 << 20 }; /* bytes of an index file */
 
 static const char index_name[] = "model.safetensors.index.json";
 
@@ -68,72 +64,6 @@ static void free_names(char **names, size_t count)
 	free(names);
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-	return strcmp(((const struct folder_entry *)a)->tensor,
-		      ((const struct folder_entry *)b)->tensor);
-}
-
-/* Position in the sorted list of shards, or -1. */
-static ssize_t find_shard(const struct folder *folder, const char *name)
-{
-	char **found = bsearch(&name, folder->shards, folder->shard_count, sizeof *folder->shards,
-			       compare_names);
-	return found ? found - folder->shards : -1;
-}
-
-static int collect_shards(struct folder *folder, json_t *map, struct image_diag *diag)
-{
-	const char *tensor;
-	json_t *value;
-
-	json_object_foreach(map, tensor, value)
-	{
-		const char *name = json_string_value(value);
-		if (!name || !*name || strchr(name, '/'))
-			return image_fail(diag, -EINVAL, "tensor '%.200s': bad file name", tensor);
-		/* Tensors of a shard mostly follow each other. */
-		if (folder->shard_count &&
-		    strcmp(folder->shards[folder->shard_count - 1], name) == 0)
-			continue;
-		if (add_name(&folder->shards, &folder->shard_count, name))
-			return image_fail(diag, -ENOMEM, "out of memory");
-	}
-	if (!folder->shard_count)
-		return image_fail(diag, -EINVAL, "it names no tensor");
-	qsort(folder->shards, folder->shard_count, sizeof *folder->shards, compare_names);
-	size_t kept = 1;
-	for (size_t i = 1; i < folder->shard_count; i++) {
-		if (strcmp(folder->shards[i], folder->shards[kept - 1]) == 0)
-			free(folder->shards[i]);
-		else
-			folder->shards[kept++] = folder->shards[i];
-	}
-	folder->shard_count = kept;
-	return 0;
-}
-
-static int collect_entries(struct folder *folder, json_t *map, struct image_diag *diag)
-{
-	const char *tensor;
-	json_t *value;
-
-	folder->index = calloc(json_object_size(map), sizeof *folder->index);
-	if (!folder->index)
-		return image_fail(diag, -ENOMEM, "out of memory");
-	json_object_foreach(map, tensor, value)
-	{
-		struct folder_entry *entry = &folder->index[folder->index_count];
-		entry->shard = (size_t)find_shard(folder, json_string_value(value));
-		entry->tensor = strdup(tensor);
-		if (!entry->tensor)
-			return image_fail(diag, -ENOMEM, "out of memory");
-		folder->index_count++;
-	}
-	qsort(folder->index, folder->index_count, sizeof *folder->index, compare_entries);
-	return 0;
-}
-
 /* Reads a whole small file; the caller frees. NULL with errno on failure. */
 static char *read_file(int dir_fd, const char *name, size_t limit, size_t *size)
 {
@@ -174,19 +104,8 @@ static int read_index(struct folder *folder, const char *path, int dir_fd)
 		cli_cannot("read", path, "%s: %s", index_name, strerror(errno));
 		return -1;
 	}
-	json_t *root = json_parse(text, size, INDEX_BUDGET, &diag);
+	int result = shard_index_parse(text, size, &folder->weights, &diag);
 	free(text);
-	int result = root ? 0 : -1;
-	if (root) {
-		json_t *map = json_object_get(root, "weight_map");
-		if (!json_is_object(map))
-			result = image_fail(&diag, -EINVAL, "no weight_map");
-		if (!result)
-			result = collect_shards(folder, map, &diag);
-		if (!result)
-			result = collect_entries(folder, map, &diag);
-		json_decref(root);
-	}
 	if (result)
 		cli_cannot("read", path, "%s: %s", index_name, diag.text);
 	return result ? -1 : 0;
@@ -235,7 +154,7 @@ static int choose_weights(struct folder *folder, const char *path, int dir_fd, c
 			   "of them, or add the index");
 		return -1;
 	}
-	if (add_name(&folder->shards, &folder->shard_count, only)) {
+	if (shard_index_add(&folder->weights, only)) {
 		cli_cannot("read", path, "out of memory");
 		return -1;
 	}
@@ -287,7 +206,7 @@ static int sort_files(struct folder *folder, const char *path, char **files, siz
 {
 	for (size_t i = 0; i < count; i++) {
 		const char *name = files[i];
-		if (find_shard(folder, name) >= 0 || strcmp(name, index_name) == 0)
+		if (shard_index_find(&folder->weights, name) >= 0 || strcmp(name, index_name) == 0)
 			continue;
 		if (is_other_weights(name)) {
 			notice(path, name, "not the weights chosen");
@@ -333,10 +252,7 @@ int folder_scan(struct folder *folder, const char *path, int verbose)
 
 void folder_free(struct folder *folder)
 {
-	free_names(folder->shards, folder->shard_count);
+	shard_index_free(&folder->weights);
 	free_names(folder->sidecars, folder->sidecar_count);
-	for (size_t i = 0; i < folder->index_count; i++)
-		free(folder->index[i].tensor);
-	free(folder->index);
 	memset(folder, 0, sizeof *folder);
 }

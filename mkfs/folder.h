@@ -5,20 +5,13 @@
 #ifndef ENTROFS_FOLDER_H
 #define ENTROFS_FOLDER_H
 
-#include <stddef.h>
+#include "mkfs/shard_index.h"
 
 /* Names in the folder, each list sorted; owned by the structure. */
 struct folder {
-	char **shards, **sidecars;
-	size_t shard_count, sidecar_count;
-	/* From the index, if the model is sharded: tensor names and where each must be. */
-	struct folder_entry *index;
-	size_t index_count;
-};
-
-struct folder_entry {
-	char *tensor; /* sorted by this name */
-	size_t shard; /* position in shards */
+	struct shard_index weights; /* without entries, unless the model has an index */
+	char **sidecars;
+	size_t sidecar_count;
 };
 
 /* 0, or -1 after printing why. Prints a line per weight file that is left out; verbose: per hidden

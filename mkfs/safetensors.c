@@ -21,6 +21,23 @@ static void *allocate_array(size_t count, size_t size)
 	return calloc(count ? count : 1, size);
 }
 
+/* The product of dims, which is 0 if any of them is, in whatever order; -1 if it overflows. */
+static int multiply(const uint64_t *dims, unsigned rank, uint64_t *product)
+{
+	*product = 1;
+	for (unsigned i = 0; i < rank; i++) {
+		if (!dims[i]) {
+			*product = 0;
+			return 0;
+		}
+	}
+	for (unsigned i = 0; i < rank; i++) {
+		if (__builtin_mul_overflow(*product, dims[i], product))
+			return -1;
+	}
+	return 0;
+}
+
 /* The product of the shape, and the shape itself. */
 static int parse_shape(const char *name, json_t *shape, struct safetensor *tensor,
 		       struct image_diag *diag)
@@ -34,7 +51,6 @@ static int parse_shape(const char *name, json_t *shape, struct safetensor *tenso
 	if (!tensor->dims)
 		return image_fail(diag, -ENOMEM, "out of memory");
 	tensor->rank = (unsigned)rank;
-	tensor->count = 1;
 	for (size_t i = 0; i < rank; i++) {
 		json_t *dim = json_array_get(shape, i);
 		json_int_t value = json_integer_value(dim);
@@ -42,10 +58,10 @@ static int parse_shape(const char *name, json_t *shape, struct safetensor *tenso
 			return image_fail(diag, -EINVAL, "tensor '%.*s': bad shape", NAME_SHOWN,
 					  name);
 		tensor->dims[i] = (uint64_t)value;
-		if (__builtin_mul_overflow(tensor->count, (uint64_t)value, &tensor->count))
-			return image_fail(diag, -EINVAL, "tensor '%.*s': the shape is too large",
-					  NAME_SHOWN, name);
 	}
+	if (multiply(tensor->dims, tensor->rank, &tensor->count))
+		return image_fail(diag, -EINVAL, "tensor '%.*s': the shape is too large",
+				  NAME_SHOWN, name);
 	return 0;
 }
 

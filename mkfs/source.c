@@ -149,12 +149,12 @@ static int compare_by_name(const void *a, const void *b)
 
 static int compare_entry(const void *key, const void *entry)
 {
-	return strcmp(key, ((const struct folder_entry *)entry)->tensor);
+	return strcmp(key, ((const struct shard_index_entry *)entry)->tensor);
 }
 
 /* Names are unique, and those in the index are where it says. by_name is sorted. */
 static int check_names(const struct source *source, const struct source_tensor **by_name,
-		       const struct folder *folder, const char *path)
+		       const struct shard_index *index, const char *path)
 {
 	size_t found = 0;
 	for (size_t i = 0; i < source->tensor_count; i++) {
@@ -166,9 +166,9 @@ static int check_names(const struct source *source, const struct source_tensor *
 				   source->shards[tensor->shard].name);
 			return -1;
 		}
-		const struct folder_entry *entry = NULL;
-		if (folder && folder->index_count)
-			entry = bsearch(name, folder->index, folder->index_count, sizeof *entry,
+		const struct shard_index_entry *entry = NULL;
+		if (index && index->entry_count)
+			entry = bsearch(name, index->entries, index->entry_count, sizeof *entry,
 					compare_entry);
 		if (entry && entry->shard != tensor->shard) {
 			cli_cannot("pack", path,
@@ -178,9 +178,9 @@ static int check_names(const struct source *source, const struct source_tensor *
 		}
 		found += entry != NULL;
 	}
-	for (size_t i = 0; folder && found < folder->index_count && i < folder->index_count; i++) {
-		struct source_tensor wanted = {.info.name = folder->index[i].tensor,
-					       .shard = (uint32_t)folder->index[i].shard};
+	for (size_t i = 0; index && found < index->entry_count && i < index->entry_count; i++) {
+		struct source_tensor wanted = {.info.name = index->entries[i].tensor,
+					       .shard = (uint32_t)index->entries[i].shard};
 		const struct source_tensor *key = &wanted;
 		if (!bsearch(&key, by_name, source->tensor_count,
 			     sizeof(const struct source_tensor *), compare_by_name)) {
@@ -218,7 +218,7 @@ static void merge_metadata(struct source *source)
 	source->metadata_count = kept;
 }
 
-static int read_shards(struct source *source, const struct folder *folder, const char *path)
+static int read_shards(struct source *source, const struct shard_index *index, const char *path)
 {
 	for (size_t i = 0; i < source->shard_count; i++) {
 		struct safetensors header;
@@ -243,7 +243,7 @@ static int read_shards(struct source *source, const struct folder *folder, const
 	for (size_t i = 0; i < source->tensor_count; i++)
 		by_name[i] = &source->tensors[i];
 	qsort(by_name, source->tensor_count, sizeof(const struct source_tensor *), compare_by_name);
-	int result = check_names(source, by_name, folder, path);
+	int result = check_names(source, by_name, index, path);
 	free(by_name);
 	return result;
 }
@@ -268,13 +268,13 @@ static int open_folder(struct source *source, const char *path, int verbose)
 
 	if (folder_scan(&folder, path, verbose))
 		return -1;
-	int result = open_list(&source->shards, &source->shard_count, path, folder.shards,
-			       folder.shard_count);
+	int result = open_list(&source->shards, &source->shard_count, path, folder.weights.shards,
+			       folder.weights.shard_count);
 	if (!result)
 		result = open_list(&source->sidecars, &source->sidecar_count, path, folder.sidecars,
 				   folder.sidecar_count);
 	if (!result)
-		result = read_shards(source, &folder, path);
+		result = read_shards(source, &folder.weights, path);
 	folder_free(&folder);
 	return result;
 }

@@ -28,8 +28,10 @@ for name in "${targets[@]}"; do
 	clang -fsanitize=fuzzer,address,undefined -o "$build/fuzz-$name" "$build/tests/fuzz/$name.o" \
 		"${libraries[@]}" -lzstd -ldeflate -lcrypto -ljansson -lm -pthread
 	mkdir -p "$build/$name.corpus"
+	dictionary=()
+	[ ! -e "tests/fuzz/$name.dict" ] || dictionary=(-dict="tests/fuzz/$name.dict")
 	echo "fuzz: $name for $seconds s"
-	"$build/fuzz-$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
+	"$build/fuzz-$name" "${dictionary[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
 		-verbosity=0 -artifact_prefix="$build/$name." \
 		"$build/$name.corpus" "tests/fuzz/corpus/$name"
 done

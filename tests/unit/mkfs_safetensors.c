@@ -77,6 +77,25 @@ Test(mkfs_safetensors, every_dtype_has_its_size)
 	}
 }
 
+/* An empty tensor is empty whichever of its dimensions is 0, and however large the others are. */
+Test(mkfs_safetensors, empty_in_any_dimension)
+{
+	static const char *const shapes[] = {"[0]", "[0,1099511627776,1099511627776]",
+					     "[1099511627776,1099511627776,0]",
+					     "[9223372036854775807,0,9223372036854775807]"};
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		struct safetensors header;
+		char text[160];
+		snprintf(text, sizeof text,
+			 "{\"t\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[0,0]}}",
+			 shapes[i]);
+		cr_assert_eq(parse(text, 0, &header), 0, "%s: %s", text, diag.text);
+		cr_assert_eq(header.tensors[0].count, 0);
+		cr_assert_eq(header.tensors[0].size, 0);
+		safetensors_free(&header);
+	}
+}
+
 Test(mkfs_safetensors, layout_faults)
 {
 	refused("{" ONE("a", "U8", "[4]", 0, 4) "," ONE("b", "U8", "[4]", 3, 7) "}", 7, "overlaps");
