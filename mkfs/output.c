@@ -11,10 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,34 +60,12 @@ static int check_existing(const struct output *output)
 	return 0;
 }
 
-/* A name beside the target that nothing has; fails only without memory. */
-static char *temporary_name(const struct output *output)
-{
-	unsigned long number = 0;
-	char *name;
-	if (getrandom(&number, sizeof number, 0) < 0)
-		number = (unsigned long)getpid();
-	return asprintf(&name, ".%.200s.%016lx", output->name, number) < 0 ? NULL : name;
-}
-
 static int open_file(struct output *output)
 {
-	/* Naming such a file later goes through /proc. */
-	if (access("/proc/self/fd", F_OK) == 0)
-		output->fd = openat(output->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-	if (output->fd >= 0)
-		return 0;
-	output->temporary = temporary_name(output);
-	if (!output->temporary)
-		return cannot(output, "out of memory");
-	output->fd =
-	    openat(output->dir_fd, output->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (output->fd >= 0)
-		return 0;
-	int error = errno;
-	free(output->temporary);
-	output->temporary = NULL;
-	return cannot(output, strerror(error));
+	if (newfile_open(&output->file, output->dir_fd, output->name))
+		return cannot(output, strerror(errno));
+	output->fd = output->file.fd;
+	return 0;
 }
 
 static void *watch(void *context)
@@ -99,8 +75,8 @@ static void *watch(void *context)
 
 	if (sigwait(&output->signals, &number))
 		return NULL;
-	if (output->temporary)
-		unlinkat(output->dir_fd, output->temporary, 0);
+	if (output->file.temporary)
+		unlinkat(output->dir_fd, output->file.temporary, 0);
 	/* Die of it, as the parent expects. */
 	sigset_t one;
 	sigemptyset(&one);
@@ -134,48 +110,12 @@ int output_open(struct output *output, const char *path, int force)
 	memset(output, 0, sizeof *output);
 	output->path = path;
 	output->force = force;
-	output->fd = output->dir_fd = -1;
+	output->fd = output->dir_fd = output->file.fd = -1;
 	if (split_path(output) || check_existing(output) || open_file(output) ||
 	    start_watcher(output)) {
 		output_close(output);
 		return -1;
 	}
-	return 0;
-}
-
-static int link_unnamed(struct output *output, const char *name)
-{
-	char self[64];
-	snprintf(self, sizeof self, "/proc/self/fd/%d", output->fd);
-	return linkat(AT_FDCWD, self, output->dir_fd, name, AT_SYMLINK_FOLLOW);
-}
-
-/* Gives the file its final name; -1 and errno. */
-static int give_name(struct output *output)
-{
-	if (!output->temporary) {
-		if (!output->force)
-			return link_unnamed(output, output->name);
-		char *temporary = temporary_name(output);
-		if (!temporary || link_unnamed(output, temporary)) {
-			free(temporary);
-			return -1;
-		}
-		output->temporary = temporary;
-	}
-	if (output->force) {
-		if (renameat(output->dir_fd, output->temporary, output->dir_fd, output->name))
-			return -1;
-	} else if (renameat2(output->dir_fd, output->temporary, output->dir_fd, output->name,
-			     RENAME_NOREPLACE)) {
-		/* Old file systems do not know the flag; a link does not replace either. */
-		if (errno != EINVAL ||
-		    linkat(output->dir_fd, output->temporary, output->dir_fd, output->name, 0))
-			return -1;
-		unlinkat(output->dir_fd, output->temporary, 0);
-	}
-	free(output->temporary);
-	output->temporary = NULL;
 	return 0;
 }
 
@@ -194,7 +134,7 @@ int output_publish(struct output *output)
 		return cannot(output, strerror(errno));
 	/* From here on names change: a signal that comes now waits for the end. */
 	stop_watcher(output);
-	if (give_name(output))
+	if (newfile_publish(&output->file, output->force))
 		return cannot(output, errno == EEXIST ? "it exists (--force replaces it)"
 						      : strerror(errno));
 	if (fsync(output->dir_fd) && errno != EINVAL)
@@ -205,14 +145,10 @@ int output_publish(struct output *output)
 void output_close(struct output *output)
 {
 	stop_watcher(output);
-	if (output->temporary)
-		unlinkat(output->dir_fd, output->temporary, 0);
-	if (output->fd >= 0)
-		close(output->fd);
+	newfile_close(&output->file);
 	if (output->dir_fd >= 0)
 		close(output->dir_fd);
-	free(output->temporary);
 	free(output->name);
 	output->fd = output->dir_fd = -1;
-	output->temporary = output->name = NULL;
+	output->name = NULL;
 }

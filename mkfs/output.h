@@ -2,22 +2,24 @@
 /*
  * output.h - a file that appears under its name whole or not at all.
  *
- * Until it is published it has no name, where the file system allows that (O_TMPFILE), else a
- * temporary one beside the target, which SIGINT, SIGTERM and SIGHUP remove.
+ * It is a newfile of a path: with what is wrong printed, with fsync, and with SIGINT, SIGTERM and
+ * SIGHUP removing the temporary name, should there be one.
  */
 #ifndef ENTROFS_OUTPUT_H
 #define ENTROFS_OUTPUT_H
+
+#include "mkfs/newfile.h"
 
 #include <pthread.h>
 #include <signal.h>
 
 struct output {
-	int fd; /* open for reading and writing */
+	int fd; /* open for reading and writing: file's */
 	const char *path;
-	int force;       /* replace an existing file */
-	int dir_fd;      /* the target's folder */
-	char *name;      /* in it */
-	char *temporary; /* a name in it; NULL: the file has none */
+	int force;  /* replace an existing file */
+	int dir_fd; /* the target's folder */
+	char *name; /* in it */
+	struct newfile file;
 	sigset_t signals;
 	int watching;
 	pthread_t watcher; /* waits for signals */
