@@ -84,14 +84,15 @@ MKFS_MAIN := mkfs/mkentrofs.c mkfs/fsck.entrofs.c mkfs/dump.entrofs.c
 MKFS      := $(filter-out $(MKFS_MAIN),$(wildcard mkfs/*.c))
 FS_MAIN   := fs/entrofs.c
 FS        := $(filter-out $(FS_MAIN),$(wildcard fs/*.c))
-DEMO      := $(wildcard runtime-demo/*.c)
+DEMO_MAIN := runtime-demo/entrofs-run.c
+DEMO      := $(filter-out $(DEMO_MAIN),$(wildcard runtime-demo/*.c))
 UNIT      := $(wildcard tests/unit/*.c)
 FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH     := $(wildcard benchmarks/*.c)
 
 programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
 	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) \
-	$(patsubst runtime-demo/%.c,$(BUILD)/%,$(wildcard runtime-demo/entrofs-run.c))
+	$(patsubst runtime-demo/%.c,$(BUILD)/%,$(wildcard $(DEMO_MAIN)))
 benchmarks := $(BENCH:%.c=$(BUILD)/%)
 unit_tests := $(UNIT:%.c=$(BUILD)/%)
 replays    := $(FUZZ:%.c=$(BUILD)/%)
@@ -139,12 +140,13 @@ $(eval $(call archive,image,$(IMAGE)))
 $(eval $(call archive,quantizer,$(QUANTIZER)))
 $(eval $(call archive,mkfs,$(MKFS)))
 $(eval $(call archive,fs,$(FS)))
+$(eval $(call archive,demo,$(DEMO)))
 
 link = $(call say,LD,$@)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ \
 	$(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 MKFS_ARCHIVES := $(BUILD)/libmkfs.a $(BUILD)/libquantizer.a $(BUILD)/libimage.a $(BUILD)/libcodec.a
-ALL_ARCHIVES  := $(BUILD)/libfs.a $(MKFS_ARCHIVES)
+ALL_ARCHIVES  := $(BUILD)/libfs.a $(BUILD)/libdemo.a $(MKFS_ARCHIVES)
 
 $(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): LIBS = $(IMAGE_LIBS) $(JSON_LIBS) -lm
 $(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/mkfs/%.o $(MKFS_ARCHIVES)
@@ -156,7 +158,7 @@ $(BUILD)/entrofs: $(BUILD)/fs/entrofs.o $(BUILD)/libfs.a $(BUILD)/libimage.a $(B
 
 # It links nothing of ours: a program that knows only the files it reads.
 $(BUILD)/entrofs-run: LIBS = $(JSON_LIBS) -lm
-$(BUILD)/entrofs-run: $(DEMO:%.c=$(BUILD)/%.o)
+$(BUILD)/entrofs-run: $(BUILD)/runtime-demo/entrofs-run.o $(BUILD)/libdemo.a
 	$(link)
 
 $(unit_tests) : LIBS = -lcriterion $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -lm
@@ -165,7 +167,7 @@ $(unit_tests): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(ALL_ARCHIVES)
 
 $(replays): LIBS = $(IMAGE_LIBS) $(JSON_LIBS) -lm
 $(replays): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o \
-		$(MKFS_ARCHIVES)
+		$(BUILD)/libdemo.a $(MKFS_ARCHIVES)
 	$(link)
 
 $(benchmarks): LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -llz4 -lm
@@ -173,7 +175,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
 	$(link)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(CODEC) $(IMAGE) $(QUANTIZER) $(MKFS_MAIN) $(MKFS) $(FS_MAIN) $(FS) \
-	$(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(BENCH))
+	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(BENCH))
 
 # --- targets -----------------------------------------------------------------------------------
 

@@ -8,9 +8,7 @@
 #ifndef ENTROFS_RUN_UNICODE_CLASSES_H
 #define ENTROFS_RUN_UNICODE_CLASSES_H
 
-#include <stdint.h>
-
-enum char_class { OTHER, LETTER, NUMBER, SPACE };
+#include "runtime-demo/utf8.h"
 
 /* clang-format off */
 static const uint32_t unicode_classes[] = {

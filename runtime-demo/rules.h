@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rules.h - what a tokenizer.json says beside its tables: how a text is prepared and what is put
+ * around it. Part of tokenizer.h's implementation.
+ */
+#ifndef ENTROFS_RUN_RULES_H
+#define ENTROFS_RUN_RULES_H
+
+#include "runtime-demo/diag.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define RULES_MAX_AFFIXES 8
+
+struct rules {
+	/* BYTE_LEVEL: a token is written in 256 printable characters, one for each byte.
+	   CHARACTERS: a token is text with U+2581 for a space (as SentencePiece writes it). */
+	enum { BYTE_LEVEL, CHARACTERS } style;
+	bool prefix_space; /* a piece of text gets a space in front */
+	bool split_digits; /* every digit is a word of its own */
+	bool whole_words;  /* a word that is a token is not built from merges */
+	int prefix[RULES_MAX_AFFIXES], suffix[RULES_MAX_AFFIXES]; /* around every text */
+	size_t prefix_count, suffix_count;
+};
+
+/* Reads all but the tables. Every id is below limit. What is not known is refused by name. */
+int rules_read(const json_t *json, size_t limit, struct rules *rules, struct diag *diag);
+
+#endif

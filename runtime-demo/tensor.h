@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tensor.h - a matrix in a file, and a vector times it.
+ *
+ * Matrices stay as they are on disk, uint8 or packed uint4 codes: a weight is
+ * scale * (code - zero_point), so a row times a vector is
+ *
+ *     scale * (sum(code * x) - zero_point * sum(x))
+ *
+ * and only the codes are multiplied. No float copy of a matrix ever exists.
+ */
+#ifndef ENTROFS_RUN_TENSOR_H
+#define ENTROFS_RUN_TENSOR_H
+
+#include "runtime-demo/diag.h"
+#include "runtime-demo/file.h"
+
+enum tensor_kind {
+	TENSOR_U8,
+	TENSOR_U4, /* two to a byte, the first in the low nibble; rows follow without a gap */
+	TENSOR_F64,
+	TENSOR_F32,
+	TENSOR_F16,
+	TENSOR_BF16
+};
+
+/* rows * cols numbers, row after row. */
+struct tensor {
+	struct file_data file; /* as long as the numbers ask for */
+	enum tensor_kind kind;
+	size_t rows, cols;
+	float scale, zero_point; /* of TENSOR_U8 and TENSOR_U4 */
+};
+
+/* The values of count numbers from the given one on: a row to embed, a norm, a piece of a matrix
+   that was kept in its own dtype. */
+void tensor_values(const struct tensor *tensor, size_t first, size_t count, float *out);
+
+/* Threads that share the rows of one product at a time. The result does not depend on their number:
+   a row is always one thread's. Used by one caller at a time. */
+struct team;
+
+/* NULL on failure. members counts the caller, at least 1; end with team_end(). */
+struct team *team_start(size_t members, struct diag *diag);
+void team_end(struct team *team); /* NULL is fine */
+
+/* y[rows] = W x[cols]. */
+void tensor_multiply(struct team *team, const struct tensor *w, const float *x, float *y);
+
+/* The sum of a[i] * b[i]. */
+float tensor_dot(const float *a, const float *b, size_t n);
+
+#endif
