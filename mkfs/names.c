@@ -35,6 +35,23 @@ static size_t sequence(const uint8_t *text, size_t size)
 	return 0;
 }
 
+uint32_t names_take_character(const char **at, const char *end)
+{
+	const uint8_t *text = (const uint8_t *)*at;
+	size_t length = sequence(text, (size_t)(end - *at));
+	uint32_t code;
+
+	if (length <= 1) {
+		++*at;
+		return length ? text[0] : NAMES_BYTE + text[0];
+	}
+	code = text[0] & (0xffu >> (length + 1));
+	for (size_t i = 1; i < length; i++)
+		code = code << 6 | (text[i] & 0x3f);
+	*at += length;
+	return code;
+}
+
 static int is_control(const uint8_t *text, size_t length)
 {
 	return (length == 1 && (text[0] < 0x20 || text[0] == 0x7f)) ||

@@ -15,6 +15,12 @@ enum names_for {
 	NAMES_FOR_TERMINAL, /* they are replaced, too */
 };
 
+enum { NAMES_BYTE = 0x110000 }; /* behind the last code point */
+
+/* Takes a character off the text [*at, end), which is not empty: its code point, or NAMES_BYTE plus
+ * a byte that is no UTF-8. */
+uint32_t names_take_character(const char **at, const char *end);
+
 /* malloc'ed, NUL-terminated, valid UTF-8; NULL: out of memory. */
 char *names_show(struct image_name name, enum names_for use);
 
