@@ -60,8 +60,12 @@ int argument_open_image(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	if (fd < 0)
-		cli_cannot("open", path, "%s", strerror(errno));
+	if (fd < 0) {
+		int error = errno;
+
+		cli_cannot("open", path, "%s", strerror(error));
+		errno = error;
+	}
 	return fd;
 }
 

@@ -2,162 +2,138 @@
 /* check.c - checks an open image for damage; see check.h. */
 #include "mkfs/check.h"
 
-#include "mkfs/cli.h"
-#include "mkfs/names.h"
 #include "mkfs/progress.h"
+#include "mkfs/span.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	BUFFER = 1 << 20,  /* decoded bytes per read */
-	REPORTS_MAX = 100, /* findings that are printed */
-	NO_TENSOR = -1,
-};
-
-struct worker {
-	struct image_scratch *scratch;
-	uint8_t *buffer;
-};
+#include <sys/stat.h>
 
 struct check {
 	struct image *image;
-	const char *path;
+	struct findings *findings;
 	struct pool *pool;
 	struct progress progress;
-	struct worker *workers;
-	/* Tensors by stream: the first of each stream and the next of each tensor, or NO_TENSOR. */
+	struct span_reader *readers;
+	/* Tensors by stream: the first of each stream and the next of each tensor, or NOWHERE. */
 	int64_t *first_tensor, *next_tensor;
-	char **findings; /* per item, malloc'ed; NULL: nothing wrong */
-	_Atomic unsigned result;
+	uint8_t *bad_index; /* per stream: its data cannot be looked at */
 };
 
-unsigned check_kind(int error)
+static struct finding about(unsigned phase, uint64_t item)
 {
-	return error == -EUCLEAN ? CHECK_DAMAGED : CHECK_FAILED;
-}
-
-/* Keeps what an item found; of several findings the first. */
-static void found(struct check *check, uint64_t item, int error, const char *what,
-		  const char *detail)
-{
-	char *text;
-
-	atomic_fetch_or(&check->result, check_kind(error));
-	if (check->findings[item])
-		return;
-	if (asprintf(&text, "%s%s%s", what, *what ? ": " : "", detail) >= 0)
-		check->findings[item] = text;
-}
-
-static void found_in_tensor(struct check *check, uint64_t item, int64_t tensor, int error,
-			    const char *detail)
-{
-	const struct efs_tensor *record = image_tensor(check->image, (uint32_t)tensor);
-	char *name = names_show(image_string(check->image, record->name), NAMES_FOR_TERMINAL);
-	char *what;
-
-	if (name && asprintf(&what, "tensor '%s'", name) >= 0) {
-		found(check, item, error, what, detail);
-		free(what);
-	} else {
-		found(check, item, -ENOMEM, "", "out of memory");
-	}
-	free(name);
-}
-
-static void found_in_stream(struct check *check, uint64_t item, uint32_t stream, int error,
-			    const char *detail)
-{
-	if (check->first_tensor[stream] == NO_TENSOR)
-		found(check, item, error, "", detail);
-	else
-		found_in_tensor(check, item, check->first_tensor[stream], error, detail);
+	return (struct finding){.phase = phase, .item = item, .place = FINDING_NOWHERE};
 }
 
 static int check_index(void *context, unsigned worker, uint64_t item)
 {
 	struct check *check = context;
+	struct finding finding = about(CHECK_INDEXES, item);
 	struct image_diag diag;
 	int err = image_load_index(check->image, (uint32_t)item, &diag);
 
 	(void)worker;
-	if (err)
-		found_in_stream(check, item, (uint32_t)item, err, diag.text);
+	if (err) {
+		check->bad_index[item] = 1;
+		finding.place.tensor = check->first_tensor[item];
+		span_bad_index(check->findings, &finding, (uint32_t)item, err, diag.text);
+	}
 	image_unload_index(check->image, (uint32_t)item);
 	return 0;
 }
 
-static void compare_digests(struct check *check, uint64_t item, uint32_t stream,
+/* Bytes on their way through a check. */
+struct passing {
+	struct check *check;
+	EVP_MD_CTX *digest; /* NULL: not hashed */
+};
+
+static int pass(void *context, const uint8_t *bytes, size_t size)
+{
+	struct passing *passing = context;
+
+	progress_add(&passing->check->progress, size);
+	return passing->digest && EVP_DigestUpdate(passing->digest, bytes, size) != 1 ? -1 : 0;
+}
+
+static void compare_digests(struct check *check, const struct finding *at, uint32_t stream,
 			    const uint8_t *digest)
 {
-	for (int64_t i = check->first_tensor[stream]; i != NO_TENSOR; i = check->next_tensor[i])
+	struct finding finding = *at;
+
+	finding.severity = CHECK_DAMAGED;
+	finding.kind = FINDING_DIGEST;
+	finding.message = "its bytes do not have the SHA-256 that is recorded";
+	finding.place.stream = stream;
+	for (int64_t i = check->first_tensor[stream]; i != NOWHERE; i = check->next_tensor[i]) {
 		if (memcmp(image_tensor(check->image, (uint32_t)i)->digest, digest,
-			   EFS_DIGEST_SIZE) != 0)
-			found_in_tensor(check, item, i, -EUCLEAN,
-					"its bytes do not have the SHA-256 that is recorded");
-}
-
-/* Decodes a stream whole; digest (NULL: none) is updated with its bytes. */
-static int decode_stream(struct check *check, uint32_t stream, struct worker *worker,
-			 EVP_MD_CTX *digest, struct image_diag *diag)
-{
-	uint64_t size = image_stream(check->image, stream)->raw_size;
-
-	for (uint64_t at = 0; at < size; at += BUFFER) {
-		ssize_t got = image_read_stream(check->image, stream, at, worker->buffer, BUFFER,
-						worker->scratch, diag);
-
-		if (got < 0)
-			return (int)got;
-		if (digest && EVP_DigestUpdate(digest, worker->buffer, (size_t)got) != 1)
-			return image_fail(diag, -ENOMEM, "out of memory");
-		progress_add(&check->progress, (uint64_t)got);
+			   EFS_DIGEST_SIZE) == 0)
+			continue;
+		finding.place.tensor = i;
+		findings_add(check->findings, &finding);
 	}
-	return 0;
 }
 
-static void check_stream(struct check *check, uint64_t item, uint32_t stream, struct worker *worker)
+static void no_memory(struct check *check, const struct finding *at)
 {
-	int hashed = check->first_tensor[stream] != NO_TENSOR;
-	EVP_MD_CTX *digest = hashed ? EVP_MD_CTX_new() : NULL;
-	uint8_t sum[EFS_DIGEST_SIZE];
-	struct image_diag diag;
-	int err = 0;
+	struct finding finding = *at;
 
-	if (hashed && (!digest || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1))
-		err = image_fail(&diag, -ENOMEM, "out of memory");
-	if (!err)
-		err = decode_stream(check, stream, worker, digest, &diag);
-	if (!err && hashed && EVP_DigestFinal_ex(digest, sum, NULL) != 1)
-		err = image_fail(&diag, -ENOMEM, "out of memory");
-	if (err)
-		found_in_stream(check, item, stream, err, diag.text);
-	else if (hashed)
-		compare_digests(check, item, stream, sum);
-	EVP_MD_CTX_free(digest);
+	finding.severity = CHECK_FAILED;
+	finding.kind = FINDING_PROGRAM;
+	finding.message = "out of memory";
+	findings_add(check->findings, &finding);
+}
+
+static void check_stream(struct check *check, uint64_t item, uint32_t stream,
+			 struct span_reader *reader)
+{
+	int hashed = check->first_tensor[stream] != NOWHERE, result = -1;
+	struct passing passing = {check, hashed ? EVP_MD_CTX_new() : NULL};
+	struct span span = {EFS_PIECE_STREAM, stream, 0,
+			    image_stream(check->image, stream)->raw_size};
+	struct finding at = about(CHECK_DATA, item);
+	uint8_t sum[EFS_DIGEST_SIZE];
+
+	at.place.tensor = check->first_tensor[stream];
+	if (!hashed ||
+	    (passing.digest && EVP_DigestInit_ex(passing.digest, EVP_sha256(), NULL) == 1))
+		result =
+		    span_read(check->image, &span, reader, check->findings, &at, pass, &passing);
+	if (!result && hashed && EVP_DigestFinal_ex(passing.digest, sum, NULL) != 1)
+		result = -1;
+	if (result < 0)
+		no_memory(check, &at);
+	else if (!result && hashed)
+		compare_digests(check, &at, stream, sum);
+	EVP_MD_CTX_free(passing.digest);
 	image_unload_index(check->image, stream);
 }
 
-static void check_blob(struct check *check, uint64_t item, uint32_t blob, struct worker *worker)
+static void check_blob(struct check *check, uint64_t item, uint32_t blob,
+		       struct span_reader *reader)
 {
-	uint64_t size = image_blob(check->image, blob)->raw_size;
+	struct passing passing = {check, NULL};
+	struct span span = {EFS_PIECE_BLOB, blob, 0, image_blob(check->image, blob)->raw_size};
+	struct finding at = about(CHECK_DATA, item);
+
+	span_read(check->image, &span, reader, check->findings, &at, pass, &passing);
+}
+
+static void check_whole(struct check *check, uint64_t item, enum finding_kind kind,
+			int (*verify)(struct image *, struct image_diag *))
+{
+	struct finding finding = about(CHECK_DATA, item);
 	struct image_diag diag;
+	int err = verify(check->image, &diag);
 
-	for (uint64_t at = 0; at < size; at += BUFFER) {
-		ssize_t got = image_read_blob(check->image, blob, at, worker->buffer, BUFFER,
-					      worker->scratch, &diag);
-
-		if (got < 0) {
-			found(check, item, (int)got, "", diag.text);
-			return;
-		}
-		progress_add(&check->progress, (uint64_t)got);
-	}
+	if (!err)
+		return;
+	finding.severity = check_kind(err);
+	finding.kind = kind;
+	finding.message = diag.text;
+	findings_add(check->findings, &finding);
 }
 
 /* Items: hash tree, padding, then the streams, then the blobs. */
@@ -165,37 +141,16 @@ static int check_deep(void *context, unsigned worker, uint64_t item)
 {
 	struct check *check = context;
 	uint64_t streams = image_catalog(check->image)->stream_count;
-	struct image_diag diag;
-	int err = 0;
 
 	if (item == 0)
-		err = image_verify_hashes(check->image, &diag);
+		check_whole(check, item, FINDING_HASH_TREE, image_verify_hashes);
 	else if (item == 1)
-		err = image_verify_padding(check->image, &diag);
-	else if (item - 2 < streams)
-		check_stream(check, item, (uint32_t)(item - 2), &check->workers[worker]);
-	else
-		check_blob(check, item, (uint32_t)(item - 2 - streams), &check->workers[worker]);
-	if (err)
-		found(check, item, err, "", diag.text);
+		check_whole(check, item, FINDING_PADDING, image_verify_padding);
+	else if (item - 2 >= streams)
+		check_blob(check, item, (uint32_t)(item - 2 - streams), &check->readers[worker]);
+	else if (!check->bad_index[item - 2])
+		check_stream(check, item, (uint32_t)(item - 2), &check->readers[worker]);
 	return 0;
-}
-
-static void report(struct check *check, uint64_t items)
-{
-	uint64_t count = 0;
-
-	for (uint64_t i = 0; i < items; i++) {
-		if (!check->findings[i])
-			continue;
-		if (count++ < REPORTS_MAX)
-			cli_cannot("verify", check->path, "%s", check->findings[i]);
-		free(check->findings[i]);
-		check->findings[i] = NULL;
-	}
-	if (count > REPORTS_MAX)
-		cli_cannot("verify", check->path, "and %llu more",
-			   (unsigned long long)(count - REPORTS_MAX));
 }
 
 static void link_tensors(struct check *check)
@@ -203,7 +158,7 @@ static void link_tensors(struct check *check)
 	const struct efs_catalog_header *catalog = image_catalog(check->image);
 
 	for (uint32_t i = 0; i < catalog->stream_count; i++)
-		check->first_tensor[i] = NO_TENSOR;
+		check->first_tensor[i] = NOWHERE;
 	for (uint32_t i = catalog->tensor_count; i--;) {
 		uint32_t stream = image_tensor(check->image, i)->first_stream;
 
@@ -212,70 +167,84 @@ static void link_tensors(struct check *check)
 	}
 }
 
+static uint64_t add(uint64_t sum, uint64_t more)
+{
+	return __builtin_add_overflow(sum, more, &sum) ? UINT64_MAX : sum;
+}
+
 static uint64_t total_size(const struct image *image)
 {
 	uint64_t total = 0;
 
 	for (uint32_t i = 0; i < image_catalog(image)->stream_count; i++)
-		total += image_stream(image, i)->raw_size;
+		total = add(total, image_stream(image, i)->raw_size);
 	for (uint32_t i = 0; i < image_catalog(image)->blob_count; i++)
-		total += image_blob(image, i)->raw_size;
+		total = add(total, image_blob(image, i)->raw_size);
 	return total;
 }
 
-static void run(struct check *check, int deep)
+uint64_t check_claimed_size(const struct image *image)
+{
+	return add(total_size(image), image_superblock(image)->image_size);
+}
+
+uint64_t check_stored_size(const struct image *image, int fd)
+{
+	uint64_t size = image_superblock(image)->image_size;
+	struct stat st;
+
+	/* Some file systems do not count blocks. */
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_blocks > 0 &&
+	    (uint64_t)st.st_blocks * 512 < size)
+		return (uint64_t)st.st_blocks * 512;
+	return size;
+}
+
+int check_is_inflated(uint64_t claimed, uint64_t stored)
+{
+	return claimed > CHECK_FREE && (claimed - CHECK_FREE) / CHECK_RATIO > stored;
+}
+
+static uint64_t run(struct check *check, int deep)
 {
 	const struct efs_catalog_header *catalog = image_catalog(check->image);
-	uint64_t items = (uint64_t)catalog->stream_count + catalog->blob_count + 2;
 
 	link_tensors(check);
 	pool_run(check->pool, catalog->stream_count, check_index, check);
-	report(check, catalog->stream_count);
-	/* Streams without an index would be reported twice. */
-	if (!deep || check->result)
-		return;
+	if (!deep)
+		return 0;
 	progress_start(&check->progress, "checking", total_size(check->image));
-	pool_run(check->pool, items, check_deep, check);
+	pool_run(check->pool, (uint64_t)catalog->stream_count + catalog->blob_count + 2, check_deep,
+		 check);
 	progress_end(&check->progress);
-	report(check, items);
+	return check->progress.done;
 }
 
 static int prepare(struct check *check)
 {
 	const struct efs_catalog_header *catalog = image_catalog(check->image);
-	size_t items = (size_t)catalog->stream_count + catalog->blob_count + 2;
 
-	check->findings = calloc(items, sizeof(*check->findings));
 	check->first_tensor = malloc((catalog->stream_count + 1u) * sizeof(int64_t));
 	check->next_tensor = malloc((catalog->tensor_count + 1u) * sizeof(int64_t));
-	check->workers = calloc(pool_jobs(check->pool), sizeof(*check->workers));
-	if (!check->findings || !check->first_tensor || !check->next_tensor || !check->workers)
-		return -1;
-	for (unsigned i = 0; i < pool_jobs(check->pool); i++) {
-		check->workers[i].buffer = malloc(BUFFER);
-		if (!check->workers[i].buffer || image_scratch_create(&check->workers[i].scratch))
-			return -1;
-	}
-	return 0;
+	check->bad_index = calloc(catalog->stream_count + 1u, 1);
+	check->readers = span_readers_create(pool_jobs(check->pool));
+	return check->first_tensor && check->next_tensor && check->bad_index && check->readers ? 0
+											       : -1;
 }
 
-unsigned check_image(struct image *image, const char *path, int deep, struct pool *pool)
+uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings)
 {
-	struct check check = {.image = image, .path = path, .pool = pool};
+	struct check check = {.image = image, .findings = findings, .pool = pool};
+	struct finding whole = about(CHECK_INDEXES, 0);
+	uint64_t done = 0;
 
-	if (prepare(&check)) {
-		cli_cannot("verify", path, "out of memory");
-		check.result = CHECK_FAILED;
-	} else {
-		run(&check, deep);
-	}
-	for (unsigned i = 0; check.workers && i < pool_jobs(pool); i++) {
-		image_scratch_destroy(check.workers[i].scratch);
-		free(check.workers[i].buffer);
-	}
-	free(check.workers);
-	free(check.findings);
+	if (prepare(&check))
+		no_memory(&check, &whole);
+	else
+		done = run(&check, deep);
+	span_readers_destroy(check.readers, pool_jobs(pool));
 	free(check.first_tensor);
 	free(check.next_tensor);
-	return check.result;
+	free(check.bad_index);
+	return done;
 }

@@ -1,56 +1,140 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * extract.c - writes an image's tree into a folder of the host; see extract.h.
- *
- * Names in a validated image hold no slash and are neither "." nor "..", files are made with O_EXCL
- * in a folder that was empty, and no symbolic link is ever made: so no path can lead out of it.
- */
+/* extract.c - writes an image's tree into a folder of the host; see extract.h. */
 #include "mkfs/extract.h"
 
 #include "mkfs/check.h"
 #include "mkfs/cli.h"
-#include "mkfs/names.h"
+#include "mkfs/glob.h"
+#include "mkfs/hosttree.h"
+#include "mkfs/interrupts.h"
 #include "mkfs/progress.h"
+#include "mkfs/span.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 20 };
+/* What is done with a node. */
+enum choice { LEFT_OUT, NEEDED /* a folder on the way to something chosen */, CHOSEN };
 
 struct extract {
 	struct image *image;
-	const char *target;
-	int root; /* fd of the target folder */
+	const struct extract_plan *plan;
+	struct findings *findings;
+	int root;        /* fd of the target folder */
+	uint8_t *choice; /* per node */
+	struct span_reader *readers;
+	struct interrupts interrupts;
 	struct progress progress;
-	struct extract_worker {
-		struct image_scratch *scratch;
-		uint8_t *buffer;
-	} * workers;
-	_Atomic unsigned result;
+	_Atomic uint64_t files, bytes;
 };
 
-/* Prints why a node could not be extracted. */
-static int fail(struct extract *extract, uint32_t node, unsigned kind, const char *reason)
+static void fail(struct extract *extract, enum finding_kind kind, int64_t node, const char *reason)
 {
-	char *path = names_show_path(extract->image, node, NAMES_FOR_TERMINAL);
+	struct finding finding = {.phase = CHECK_EXTRACTING,
+				  .item = node == NOWHERE ? 0 : (uint64_t)node,
+				  .severity = CHECK_FAILED,
+				  .kind = kind,
+				  .place = FINDING_NOWHERE,
+				  .message = reason};
 
-	cli_cannot("extract", path ? path : "?", "%s", reason);
-	free(path);
-	atomic_fetch_or(&extract->result, kind);
+	finding.place.node = node;
+	findings_add(extract->findings, &finding);
+}
+
+/* A node that the host does not take. */
+static void fail_errno(struct extract *extract, enum finding_kind kind, uint32_t node)
+{
+	fail(extract, kind, node,
+	     errno == ELOOP || errno == ENOTDIR
+		 ? "a symbolic link or a file is where one of its folders belongs"
+		 : strerror(errno));
+}
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct extract *extract, const char *format,
+							...)
+{
+	char reason[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	fail(extract, FINDING_TARGET, NOWHERE, reason);
 	return -1;
 }
 
-static int fail_errno(struct extract *extract, uint32_t node)
+/* --- what is chosen --------------------------------------------------------------------------- */
+
+/* Names above a node, or HOSTTREE_DEPTH_MAX. */
+static int depth_of(const struct image *image, uint32_t node)
 {
-	return fail(extract, node, CHECK_FAILED, strerror(errno));
+	int depth = 0;
+
+	while (depth < HOSTTREE_DEPTH_MAX && (node = image_node(image, node)->parent))
+		depth++;
+	return depth;
 }
+
+static void choose(struct extract *extract, uint32_t node)
+{
+	extract->choice[node] = CHOSEN;
+	for (uint32_t i = image_node(extract->image, node)->parent; i && !extract->choice[i];
+	     i = image_node(extract->image, i)->parent)
+		extract->choice[i] = NEEDED;
+}
+
+static int match_nodes(struct extract *extract, struct glob *glob, const char *pattern, char *path)
+{
+	uint32_t count = image_catalog(extract->image)->node_count;
+	int matched = 0;
+
+	for (uint32_t i = 1; i < count; i++) {
+		size_t size;
+
+		if (depth_of(extract->image, i) == HOSTTREE_DEPTH_MAX)
+			continue;
+		size = image_path(extract->image, i, path, HOSTTREE_DEPTH_MAX * 256);
+		if (!glob_match(glob, path, size))
+			continue;
+		matched = 1;
+		choose(extract, i);
+	}
+	return matched ? 0
+		       : refuse(extract, "nothing in the image matches the pattern '%s'", pattern);
+}
+
+/* What is in a chosen folder is chosen, too; parents come before their children. */
+static int choose_nodes(struct extract *extract)
+{
+	uint32_t count = image_catalog(extract->image)->node_count;
+	char *path = malloc(HOSTTREE_DEPTH_MAX * 256);
+	int result = path ? 0 : refuse(extract, "out of memory");
+
+	extract->choice[0] = extract->plan->pattern_count ? NEEDED : CHOSEN;
+	for (size_t i = 0; !result && i < extract->plan->pattern_count; i++) {
+		const char *pattern = extract->plan->patterns[i], *fault;
+		struct glob *glob = glob_create(pattern, &fault);
+
+		result = glob ? match_nodes(extract, glob, pattern, path)
+			      : refuse(extract, "the pattern '%s': %s", pattern, fault);
+		glob_destroy(glob);
+	}
+	free(path);
+	for (uint32_t i = 1; i < count; i++)
+		if (extract->choice[image_node(extract->image, i)->parent] == CHOSEN)
+			extract->choice[i] = CHOSEN;
+	return result;
+}
+
+/* --- the target folder ------------------------------------------------------------------------ */
 
 static int is_empty(int folder)
 {
@@ -72,157 +156,184 @@ static int is_empty(int folder)
 
 static int open_target(struct extract *extract)
 {
-	if (mkdir(extract->target, 0777) < 0 && errno != EEXIST) {
-		cli_cannot("create", extract->target, "%s", strerror(errno));
-		return -1;
-	}
-	extract->root = open(extract->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (extract->root < 0) {
-		cli_cannot("open", extract->target, "%s", strerror(errno));
-		return -1;
-	}
-	if (!is_empty(extract->root)) {
-		cli_cannot("extract to", extract->target, "the folder is not empty");
-		return -1;
-	}
-	return 0;
-}
+	const char *target = extract->plan->target;
 
-static int get_path(struct extract *extract, uint32_t node, char path[PATH_MAX])
-{
-	if (image_path(extract->image, node, path, PATH_MAX) < PATH_MAX)
-		return 0;
-	errno = ENAMETOOLONG;
-	return fail_errno(extract, node);
+	if (mkdir(target, 0777) < 0 && errno != EEXIST)
+		return refuse(extract, "cannot create '%s': %s", target, strerror(errno));
+	extract->root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (extract->root < 0)
+		return refuse(extract, "cannot open '%s': %s", target, strerror(errno));
+	if (!extract->plan->force && !is_empty(extract->root))
+		return refuse(extract,
+			      "cannot extract to '%s': the folder is not empty (--force extracts "
+			      "all the same)",
+			      target);
+	return 0;
 }
 
 /* Parents have lower numbers than their children, so they are there in time. */
 static int make_folders(struct extract *extract)
 {
 	uint32_t count = image_catalog(extract->image)->node_count;
-	char path[PATH_MAX];
 
 	for (uint32_t i = 1; i < count; i++) {
-		if (image_node(extract->image, i)->type != EFS_DIRECTORY)
+		if (image_node(extract->image, i)->type != EFS_DIRECTORY || !extract->choice[i])
 			continue;
-		if (get_path(extract, i, path))
+		if (interrupts_waiting(&extract->interrupts))
 			return -1;
-		if (mkdirat(extract->root, path, 0777) < 0)
-			return fail_errno(extract, i);
+		if (hosttree_make_folder(extract->root, extract->image, i, extract->plan->force) ==
+		    0)
+			continue;
+		fail_errno(extract, FINDING_FOLDER, i);
+		if (!extract->plan->keep_going)
+			return -1;
 	}
 	return 0;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t size)
+/* --- files ------------------------------------------------------------------------------------ */
+
+/* Bytes on their way to a file. */
+struct copying {
+	struct extract *extract;
+	int fd;
+};
+enum { HOST_FAULT = -1, INTERRUPTED = -2 };
+
+static int put(void *context, const uint8_t *bytes, size_t size)
 {
+	struct copying *copying = context;
+
+	if (interrupts_waiting(&copying->extract->interrupts))
+		return INTERRUPTED;
+	progress_add(&copying->extract->progress, size);
 	while (size) {
-		ssize_t put = write(fd, data, size);
+		ssize_t put = write(copying->fd, bytes, size);
 
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
-			return -1;
-		data += put;
+			return HOST_FAULT;
+		bytes += put;
 		size -= (size_t)put;
 	}
 	return 0;
 }
 
-/* What copy_file() returns if the image, not the target, is at fault. */
-enum { UNREADABLE = 1 };
-
-static int copy_file(struct extract *extract, uint32_t node, int fd, struct extract_worker *worker)
+/* Writes a file's pieces; of a damaged one the rest is read to name what is bad. */
+static int copy_file(struct extract *extract, uint32_t node, int fd, struct span_reader *reader)
 {
-	uint64_t size = image_node(extract->image, node)->size;
-	struct image_diag diag;
+	const struct efs_node *file = image_node(extract->image, node);
+	struct copying copying = {extract, fd};
+	struct finding about = {.phase = CHECK_EXTRACTING, .item = node, .place = FINDING_NOWHERE};
+	int bad = 0;
 
-	for (uint64_t at = 0; at < size; at += BUFFER) {
-		ssize_t got = image_read_file(extract->image, node, at, worker->buffer, BUFFER,
-					      worker->scratch, &diag);
+	about.place.node = node;
+	for (uint32_t i = 0; i < file->count; i++) {
+		const struct efs_piece *piece = image_piece(extract->image, file->first + i);
+		struct span span = {piece->kind, piece->source, piece->offset, piece->length};
+		int result = span_read(extract->image, &span, reader, extract->findings, &about,
+				       put, &copying);
 
-		if (got < 0) {
-			fail(extract, node, check_kind((int)got), diag.text);
-			return UNREADABLE;
-		}
-		if (write_all(fd, worker->buffer, (size_t)got))
-			return fail_errno(extract, node);
-		progress_add(&extract->progress, (uint64_t)got);
+		if (result < 0)
+			return result;
+		bad |= result;
 	}
-	return 0;
+	return bad;
+}
+
+static int extract_file(struct extract *extract, uint32_t node, struct span_reader *reader)
+{
+	struct hostfile file;
+	int result;
+
+	if (hosttree_open_file(extract->root, extract->image, node, &file)) {
+		fail_errno(extract, FINDING_FILE, node);
+		return HOST_FAULT;
+	}
+	result = copy_file(extract, node, file.file.fd, reader);
+	if (!result && hosttree_publish_file(&file, extract->plan->force) == 0) {
+		extract->files++;
+		extract->bytes += image_node(extract->image, node)->size;
+		return 0;
+	}
+	if (!result || result == HOST_FAULT)
+		fail_errno(extract, FINDING_FILE, node);
+	if (result)
+		hosttree_discard_file(&file);
+	return result ? result : HOST_FAULT;
 }
 
 static int extract_node(void *context, unsigned worker, uint64_t item)
 {
 	struct extract *extract = context;
 	uint32_t node = (uint32_t)item;
-	char path[PATH_MAX];
-	int fd, err;
+	int result;
 
-	if (image_node(extract->image, node)->type != EFS_FILE)
+	if (image_node(extract->image, node)->type != EFS_FILE || extract->choice[node] != CHOSEN)
 		return 0;
-	if (get_path(extract, node, path))
-		return -1;
-	fd =
-	    openat(extract->root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return fail_errno(extract, node);
-	err = copy_file(extract, node, fd, &extract->workers[worker]);
-	if (close(fd) < 0 && !err)
-		err = fail_errno(extract, node);
-	if (err)
-		unlinkat(extract->root, path, 0); /* half a file is worse than none */
-	return err == UNREADABLE ? 0 : err;       /* the other files can still be saved */
+	if (interrupts_waiting(&extract->interrupts))
+		return INTERRUPTED;
+	result = extract_file(extract, node, &extract->readers[worker]);
+	if (result == HOST_FAULT && extract->plan->keep_going)
+		return 0;
+	return result == SPAN_BAD ? 0 : result; /* the other files can still be saved */
 }
 
-static int prepare(struct extract *extract, unsigned jobs)
-{
-	extract->workers = calloc(jobs, sizeof(*extract->workers));
-	if (!extract->workers)
-		return -1;
-	for (unsigned i = 0; i < jobs; i++) {
-		extract->workers[i].buffer = malloc(BUFFER);
-		if (!extract->workers[i].buffer ||
-		    image_scratch_create(&extract->workers[i].scratch))
-			return -1;
-	}
-	return 0;
-}
-
-static void run(struct extract *extract, struct pool *pool)
+static void extract_chosen(struct extract *extract, unsigned jobs, struct extract_result *result)
 {
 	uint32_t count = image_catalog(extract->image)->node_count;
-	uint64_t total = 0;
+	char claimed[CLI_SIZE_TEXT], stored[CLI_SIZE_TEXT];
+	uint64_t total = 0, files = 0;
+	struct pool *pool;
 
-	for (uint32_t i = 0; i < count; i++)
-		if (__builtin_add_overflow(total, image_node(extract->image, i)->size, &total))
+	for (uint32_t i = 0; i < count; i++) {
+		const struct efs_node *node = image_node(extract->image, i);
+
+		if (extract->choice[i] != CHOSEN || node->type != EFS_FILE)
+			continue;
+		files++;
+		if (__builtin_add_overflow(total, node->size, &total))
 			total = UINT64_MAX;
-	if (open_target(extract)) {
-		extract->result = CHECK_FAILED;
+	}
+	if (!extract->plan->force && check_is_inflated(total, extract->plan->stored)) {
+		refuse(extract, CHECK_INFLATED, cli_size(total, claimed),
+		       cli_size(extract->plan->stored, stored));
+		result->lost = files;
 		return;
 	}
-	if (make_folders(extract))
-		return;
-	progress_start(&extract->progress, "extracting", total);
-	pool_run(pool, count, extract_node, extract);
-	progress_end(&extract->progress);
+	/* Threads inherit what is held back. */
+	interrupts_hold(&extract->interrupts);
+	pool = pool_create(jobs);
+	if (!pool) {
+		refuse(extract, "no threads to be had");
+	} else if (make_folders(extract) == 0) {
+		progress_start(&extract->progress, "extracting", total);
+		pool_run(pool, count, extract_node, extract);
+		progress_end(&extract->progress);
+	}
+	pool_destroy(pool);
+	result->interrupted = interrupts_waiting(&extract->interrupts);
+	interrupts_end(&extract->interrupts);
+	result->files = extract->files;
+	result->bytes = extract->bytes;
+	result->lost = files - extract->files;
 }
 
-unsigned extract_image(struct image *image, const char *path, const char *target, struct pool *pool)
+void extract_image(struct image *image, const struct extract_plan *plan, unsigned jobs,
+		   struct findings *findings, struct extract_result *result)
 {
-	struct extract extract = {.image = image, .target = target, .root = -1};
+	struct extract extract = {.image = image, .plan = plan, .findings = findings, .root = -1};
 
-	if (prepare(&extract, pool_jobs(pool))) {
-		cli_cannot("extract", path, "out of memory");
-		extract.result = CHECK_FAILED;
-	} else {
-		run(&extract, pool);
-	}
+	*result = (struct extract_result){0};
+	extract.choice = calloc(image_catalog(image)->node_count, 1);
+	extract.readers = span_readers_create(jobs);
+	if (!extract.choice || !extract.readers)
+		refuse(&extract, "out of memory");
+	else if (choose_nodes(&extract) == 0 && open_target(&extract) == 0)
+		extract_chosen(&extract, jobs, result);
 	if (extract.root >= 0)
 		close(extract.root);
-	for (unsigned i = 0; extract.workers && i < pool_jobs(pool); i++) {
-		image_scratch_destroy(extract.workers[i].scratch);
-		free(extract.workers[i].buffer);
-	}
-	free(extract.workers);
-	return extract.result;
+	span_readers_destroy(extract.readers, jobs);
+	free(extract.choice);
 }

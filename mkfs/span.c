@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* span.c - reads a stretch of a stream or blob; see span.h. */
+#include "mkfs/span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUFFER = 1 << 20 }; /* decoded bytes read at once */
+
+struct span_reader *span_readers_create(unsigned jobs)
+{
+	struct span_reader *readers = calloc(jobs, sizeof(*readers));
+
+	for (unsigned i = 0; readers && i < jobs; i++) {
+		readers[i].buffer = malloc(BUFFER);
+		if (!readers[i].buffer || image_scratch_create(&readers[i].scratch)) {
+			span_readers_destroy(readers, jobs);
+			return NULL;
+		}
+	}
+	return readers;
+}
+
+void span_readers_destroy(struct span_reader *readers, unsigned jobs)
+{
+	for (unsigned i = 0; readers && i < jobs; i++) {
+		image_scratch_destroy(readers[i].scratch);
+		free(readers[i].buffer);
+	}
+	free(readers);
+}
+
+struct reading {
+	struct image *image;
+	const struct span *span;
+	struct span_reader *reader;
+	struct findings *findings;
+	const struct finding *about;
+	char last[sizeof(((struct image_diag *)0)->text)]; /* message of the last bad part */
+};
+
+static ssize_t get(struct reading *reading, uint64_t at, size_t size, struct image_diag *diag)
+{
+	const struct span *span = reading->span;
+
+	return span->kind == EFS_PIECE_STREAM
+		   ? image_read_stream(reading->image, span->source, at, reading->reader->buffer,
+				       size, reading->reader->scratch, diag)
+		   : image_read_blob(reading->image, span->source, at, reading->reader->buffer,
+				     size, reading->reader->scratch, diag);
+}
+
+static void found(struct reading *reading, uint64_t unit, int error, const char *message)
+{
+	const struct span *span = reading->span;
+	struct finding finding = *reading->about;
+
+	finding.severity = check_kind(error);
+	finding.message = message;
+	if (span->kind == EFS_PIECE_STREAM) {
+		finding.kind = FINDING_BLOCK;
+		finding.place.stream = span->source;
+		finding.place.block = (int64_t)unit;
+	} else {
+		finding.kind = FINDING_CHUNK;
+		finding.place.blob = span->source;
+		finding.place.chunk = (int64_t)unit;
+	}
+	findings_add(reading->findings, &finding);
+}
+
+/*
+ * Reads bytes [at, end) part by part. Two parts that fail for the same reason do so because of
+ * something else than themselves (the blob's table of chunks, memory): -1, the rest would, too.
+ */
+static int name_bad_parts(struct reading *reading, uint64_t at, uint64_t end, int error,
+			  const char *message)
+{
+	uint64_t first = at;
+	int named = 0;
+	const struct span *span = reading->span;
+	uint64_t unit = span->kind == EFS_PIECE_STREAM
+			    ? UINT64_C(1) << image_stream(reading->image, span->source)->block_log2
+			    : EFS_CHUNK_SIZE;
+	struct image_diag diag;
+
+	while (at < end) {
+		uint64_t next = (at / unit + 1) * unit;
+		ssize_t got;
+
+		if (next > end)
+			next = end;
+		got = get(reading, at, (size_t)(next - at), &diag);
+		if (got < 0) {
+			if (strcmp(diag.text, reading->last) == 0)
+				return -1;
+			strcpy(reading->last, diag.text);
+			named = 1;
+			found(reading, at / unit, (int)got, diag.text);
+		}
+		at = next;
+	}
+	/* A disk may read now what it did not before: what was lost is lost. */
+	if (!named)
+		found(reading, first / unit, error, message);
+	return 0;
+}
+
+int span_read(struct image *image, const struct span *span, struct span_reader *reader,
+	      struct findings *findings, const struct finding *about, span_take_fn *take,
+	      void *context)
+{
+	struct reading reading = {image, span, reader, findings, about, ""};
+	uint64_t end = span->offset + span->size;
+	struct image_diag diag;
+	int bad = 0;
+
+	if (span->kind == EFS_PIECE_STREAM && span->size) {
+		int err = image_load_index(image, span->source, &diag);
+
+		if (err) {
+			span_bad_index(findings, about, span->source, err, diag.text);
+			return SPAN_BAD;
+		}
+	}
+	for (uint64_t at = span->offset, next; at < end; at = next) {
+		int result = 0;
+		ssize_t got;
+
+		next = end - at < BUFFER ? end : (at / BUFFER + 1) * BUFFER;
+		got = get(&reading, at, (size_t)(next - at), &diag);
+		if (got < 0) {
+			bad = SPAN_BAD;
+			if (name_bad_parts(&reading, at, next, (int)got, diag.text))
+				break;
+		} else if (!bad) {
+			result = take(context, reader->buffer, (size_t)got);
+		}
+		if (result)
+			return result;
+	}
+	return bad;
+}
+
+void span_bad_index(struct findings *findings, const struct finding *about, uint32_t stream,
+		    int error, const char *message)
+{
+	struct finding finding = *about;
+
+	finding.kind = FINDING_INDEX;
+	finding.severity = check_kind(error);
+	finding.place.stream = stream;
+	finding.message = message;
+	findings_add(findings, &finding);
+}
