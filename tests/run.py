@@ -50,22 +50,27 @@ def run(command, env):
         return -1, text + f"\ntimed out after {TIMEOUT} s"
 
 
+def tallies(out):
+    """The lines that say how many inputs a suite tried and what became of them."""
+    return "\n".join(sorted(re.findall(r"^inputs: .*", out, re.M)))
+
+
 def run_criterion(program, env):
     with tempfile.NamedTemporaryFile(suffix=".tap") as tap:
-        code, out = run([program, "--quiet", f"--tap={tap.name}"], env)
+        code, out = run([program, f"--tap={tap.name}"], env)
         text = open(tap.name, errors="replace").read()
     skipped = len(re.findall(r"^(?:not )?ok .*# SKIP", text, re.M))
     passed = len(re.findall(r"^ok ", text, re.M)) - len(re.findall(r"^ok .*# SKIP", text, re.M))
     failed = len(re.findall(r"^not ok (?!.*# SKIP)", text, re.M))
     if code != 0 and failed == 0:
         failed = 1
-    return passed, failed, skipped, out + text if failed else ""
+    return passed, failed, skipped, out + text if failed else tallies(out)
 
 
 def run_replay(program, env):
     corpus = os.path.join("tests/fuzz/corpus", os.path.basename(program))
     code, out = run([program, corpus], env)
-    return (0, 1, 0, out) if code else (1, 0, 0, "")
+    return (0, 1, 0, out) if code else (1, 0, 0, tallies(out))
 
 
 def run_python(path, env, only=""):
@@ -74,8 +79,8 @@ def run_python(path, env, only=""):
     if not match:
         return 0, 1, 0, out
     passed, failed, skipped = map(int, match.groups())
-    notes = "\n".join(sorted(set(re.findall(r"skipped:.*", out)))) if not failed else out
-    return passed, failed, skipped, notes
+    reasons = "\n".join(sorted(set(re.findall(r"skipped:.*", out))))
+    return passed, failed, skipped, out if failed else f"{reasons}\n{tallies(out)}".strip()
 
 
 def run_one_python(path, only):

@@ -87,5 +87,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "replay: no input\n");
 		result = 1;
 	}
+	printf("inputs: corpus: %u\n", count);
 	return result;
 }

@@ -8,10 +8,51 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { EXERCISE_READ = 128 << 10, EXERCISE_MOST = 1 << 20 };
+enum {
+	EXERCISE_READ = 128 << 10,
+	EXERCISE_MOST = 1 << 20,
+	EXERCISE_PART = 777,
+	EXERCISE_BUFFER = 2 * EXERCISE_READ, /* bytes that exercise() needs */
+};
 
-/* Reads the file's beginning, its end and its middle, at most about EXERCISE_MOST bytes. */
+/* Whether bytes of a file are those of its sources, by its list of pieces. */
+static inline int exercise_same(struct image *image, uint32_t node, uint64_t offset,
+				const uint8_t *bytes, size_t size, uint8_t *buffer,
+				struct image_scratch *scratch)
+{
+	const struct efs_node *file = image_node(image, node);
+	struct image_diag diag;
+	uint64_t start = 0;
+
+	for (uint32_t i = file->first; i < file->first + file->count && size; i++) {
+		const struct efs_piece *piece = image_piece(image, i);
+		uint64_t skip = offset - start, from = piece->offset + skip;
+
+		start += piece->length;
+		if (offset >= start)
+			continue;
+		size_t part = size < piece->length - skip ? size : (size_t)(piece->length - skip);
+		ssize_t got =
+		    piece->kind == EFS_PIECE_STREAM
+			? image_read_stream(image, piece->source, from, buffer, part, scratch,
+					    &diag)
+			: image_read_blob(image, piece->source, from, buffer, part, scratch, &diag);
+
+		if (got != (ssize_t)part || memcmp(bytes, buffer, part) != 0)
+			return 0;
+		bytes += part;
+		offset += part;
+		size -= part;
+	}
+	return !size;
+}
+
+/*
+ * Reads the file's beginning, its end and its middle, at most about EXERCISE_MOST bytes. What is
+ * read must be what its pieces are, whole or in part.
+ */
 static inline void exercise_file(struct image *image, uint32_t node, uint8_t *buffer,
 				 struct image_scratch *scratch)
 {
@@ -19,11 +60,29 @@ static inline void exercise_file(struct image *image, uint32_t node, uint8_t *bu
 	uint64_t places[] = {0, size / 2, size - (size != 0), size, UINT64_MAX};
 	struct image_diag diag;
 
-	for (uint64_t at = 0; at < size && at < EXERCISE_MOST; at += EXERCISE_READ)
-		if (image_read_file(image, node, at, buffer, EXERCISE_READ, scratch, &diag) < 0)
+	for (uint64_t at = 0; at < size && at < EXERCISE_MOST; at += EXERCISE_READ) {
+		ssize_t got =
+		    image_read_file(image, node, at, buffer, EXERCISE_READ, scratch, &diag);
+
+		if (got < 0)
 			break;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		image_read_file(image, node, places[i], buffer, 777, scratch, &diag);
+		if (!exercise_same(image, node, at, buffer, (size_t)got, buffer + EXERCISE_READ,
+				   scratch))
+			abort();
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		/* At the buffer's end, where a sanitizer notices each byte too many. */
+		uint8_t *to = buffer + EXERCISE_BUFFER - EXERCISE_PART;
+		ssize_t got =
+		    image_read_file(image, node, places[i], to, EXERCISE_PART, scratch, &diag);
+		uint64_t left = places[i] < size ? size - places[i] : 0;
+
+		if (got >= 0 && (uint64_t)got != (left < EXERCISE_PART ? left : EXERCISE_PART))
+			abort();
+		if (got > 0 &&
+		    !exercise_same(image, node, places[i], to, (size_t)got, buffer, scratch))
+			abort();
+	}
 }
 
 static inline uint64_t exercise_stream(struct image *image, uint32_t stream)
