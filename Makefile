@@ -118,7 +118,11 @@ $(shell mkdir -p $(BUILD); \
 
 $(BUILD)/fs/%.o $(BUILD)/benchmarks/%.o: EXTRA_CPPFLAGS = $(FUSE_CFLAGS)
 # Only a kernel file may use more than the baseline instruction set; it runs after a CPU check.
+$(BUILD)/codec/x86/%_bmi2.o: EXTRA_CFLAGS = -mbmi -mbmi2 -mpopcnt -mlzcnt
 $(BUILD)/codec/x86/%_avx2.o: EXTRA_CFLAGS = -mavx2 -mbmi -mbmi2 -mpopcnt -mlzcnt
+$(BUILD)/codec/x86/%_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+	-mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq -mbmi -mbmi2 -mpopcnt -mlzcnt \
+	-mprefer-vector-width=512
 # Its loops over arrays are written for the vectoriser, which gcc 12 runs fully at -O3 only.
 $(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
 # The demo is the one program where a little numerical freedom buys vectorised inner loops.

@@ -90,7 +90,7 @@ enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *cod
 
 /* A decoder for one instruction set; all give the same result for the same input. */
 struct codec_kernel {
-	const char *name; /* "scalar", "avx2", "neon" */
+	const char *name; /* "reference", "scalar", "bmi2", "avx2", "avx512", "neon" */
 	int (*supported)(void);
 	enum codec_result (*decode)(const struct codec_tree *tree, const uint8_t *coded,
 				    size_t coded_size, uint8_t *dst, size_t size,

@@ -1,129 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * decode_scalar.c - the reference decoder: the format's rules, element by element, recursively.
+ * decode_scalar.c - the kernel for any machine: eight elements at a time in a 64-bit word.
  *
- * Every other kernel must give the same result for every input. Its structure is deliberately
- * another than theirs: one walk that checks, splits and merges.
+ * Merge: the next elements of the left list from the bottom, those of the right list, reversed,
+ * from the top: joined so, any mask of eight bits is reached by exchanging bytes 4 apart, then 2,
+ * then 1 (a butterfly network: each half of such a sequence is one again, up to rotation).
+ * codec_butterflies says which bytes to exchange for each mask.
+ *
+ * Unpack: eight indices are pulled apart by halves.
  */
+#include "codec/butterflies.h"
 #include "codec/kernels.h"
 
-#include <string.h>
-
-struct decoder {
-	const struct codec_tree *tree;
-	const uint8_t *coded;
-	size_t position; /* in bits */
-	size_t end;      /* in bits */
-};
-
-enum { WORD_BITS = 56 }; /* what load_bits() gives at any position */
-
-/* At least WORD_BITS bits from a position on: reads 8 bytes, within CODEC_SLACK of the last bit. */
-static inline uint64_t load_bits(const uint8_t *coded, size_t position)
+static inline size_t popcount(uint64_t word)
 {
-	uint64_t word = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		word |= (uint64_t)coded[position / 8 + i] << 8 * i;
-	return word >> position % 8;
+	word -= word >> 1 & 0x5555555555555555;
+	word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return word * 0x0101010101010101 >> 56;
 }
 
-static inline size_t least(size_t a, size_t b)
+/* 0xff for each of eight bits: a bit to each byte, and whatever is left of it to all eight. */
+static inline uint64_t byte_mask(unsigned mask)
 {
-	return a < b ? a : b;
+	uint64_t bits = UINT64_C(0x0101010101010101) * mask & 0x8040201008040201;
+
+	return (((bits + 0x7f7f7f7f7f7f7f7f) & 0x8080808080808080) >> 7) * 0xff;
 }
 
-static size_t count_ones(const uint8_t *coded, size_t position, size_t count)
+static inline uint64_t exchange(uint64_t bytes, uint64_t which, unsigned distance)
 {
-	size_t ones = 0;
+	uint64_t differences = (bytes >> 8 * distance ^ bytes) & which;
 
-	for (size_t i = 0; i < count; i += WORD_BITS) {
-		size_t bits = least(count - i, WORD_BITS);
-		uint64_t word = load_bits(coded, position + i) & ((UINT64_C(1) << bits) - 1);
-		word -= word >> 1 & 0x5555555555555555;
-		word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
-		word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
-		ones += word * 0x0101010101010101 >> 56;
-	}
-	return ones;
+	return bytes ^ differences ^ differences << 8 * distance;
 }
 
-static void unpack(const struct decoder *decoder, const struct codec_node *node, size_t position,
-		   uint8_t *out, size_t count)
+static inline uint64_t interleave(uint64_t left, uint64_t right, unsigned mask)
 {
-	const uint8_t *symbols = decoder->tree->symbols + node->first;
+	const struct codec_butterfly *butterfly = &codec_butterflies[mask];
+	uint64_t bytes = left ^ ((left ^ __builtin_bswap64(right)) & butterfly->rights);
 
-	if (node->width == 0) {
-		memset(out, symbols[0], count);
-		return;
-	}
-	size_t group = WORD_BITS / node->width;
-	for (size_t i = 0; i < count; i += group) {
-		uint64_t word = load_bits(decoder->coded, position + i * node->width);
-		for (size_t end = least(count - i, group), j = 0; j < end; j++) {
-			out[i + j] = symbols[word & ((1u << node->width) - 1)];
-			word >>= node->width;
-		}
-	}
+	bytes = exchange(bytes, butterfly->by_four, 4);
+	bytes = exchange(bytes, butterfly->by_two, 2);
+	return exchange(bytes, butterfly->by_one, 1);
 }
 
-/* Without a branch: the compiler selects a pointer. */
-static void merge(const uint8_t *coded, size_t position, uint8_t *out, const uint8_t *left,
-		  const uint8_t *right, size_t count)
+/* The lower half of `count` numbers in each field of 8 * count bits stays, the upper moves up. */
+static inline uint64_t halve(uint64_t bits, unsigned width, unsigned count, uint64_t fields)
 {
-	for (size_t i = 0; i < count; i += WORD_BITS) {
-		uint64_t word = load_bits(coded, position + i);
-		for (size_t end = least(count - i, WORD_BITS), j = 0; j < end; j++) {
-			size_t bit = word & 1;
-			const uint8_t *next = left;
-			next = bit ? right : next;
-			out[i + j] = *next;
-			right += bit;
-			left += bit ^ 1;
-			word >>= 1;
-		}
-	}
+	uint64_t low = ((UINT64_C(1) << width * count / 2) - 1) * fields;
+	unsigned up = (8 - width) * count / 2;
+
+	return (bits & low) | (bits & low << width * count / 2) << up;
 }
 
-/*
- * Decodes the count elements of node `number` to out; other[0..count) is for its children. False
- * if the block ends too early.
- */
-static int decode_node(struct decoder *decoder, unsigned number, uint8_t *out, uint8_t *other,
-		       size_t count)
+static inline uint64_t spread(uint64_t bits, unsigned width)
 {
-	const struct codec_node *node = &decoder->tree->nodes[number];
-	size_t position = decoder->position;
-	uint8_t *left, *right;
-	size_t ones;
-
-	if (count * node->width > decoder->end - position)
-		return 0;
-	decoder->position += count * node->width;
-	if (node->right == 0) {
-		unpack(decoder, node, position, out, count);
-		return 1;
-	}
-	ones = count_ones(decoder->coded, position, count);
-	left = other;
-	right = other + (count - ones);
-	if (!decode_node(decoder, number + 1, left, out, count - ones) ||
-	    !decode_node(decoder, node->right, right, out + (count - ones), ones))
-		return 0;
-	merge(decoder->coded, position, out, left, right, count);
-	return 1;
+	bits = halve(bits, width, 8, 1);
+	bits = halve(bits, width, 4, 0x0000000100000001);
+	return halve(bits, width, 2, 0x0001000100010001);
 }
 
-static enum codec_result decode(const struct codec_tree *tree, const uint8_t *coded,
-				size_t coded_size, uint8_t *dst, size_t size,
-				struct codec_scratch *scratch)
-{
-	struct decoder decoder = {.tree = tree, .coded = coded, .end = coded_size * 8};
-
-	if (!decode_node(&decoder, 0, dst, scratch->lists[1], size))
-		return CODEC_CORRUPT;
-	return codec_ends_well(coded, coded_size, decoder.position) ? CODEC_OK : CODEC_CORRUPT;
-}
+#include "codec/decode_word.h"
 
 static int supported(void)
 {

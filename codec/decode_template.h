@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * decode_template.h - the decoder around a kernel's inner loops; included once by each SIMD kernel.
+ * decode_template.h - the decoder around a kernel's inner loops; included once by each fast kernel.
  *
  * Decoding takes two walks over the tree. The first, in pre-order, gives every node its elements
  * and its bits: a bitmap's ones say how many elements go right. It does all the checking: when it
@@ -24,10 +24,11 @@
  *       one list from two, the bit of an element saying which (1: right)
  *
  * Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past out[count - 1];
- * and since bits past a node's own may make a last group run on in a list, they may read up to 2 *
- * WIDTH bytes past the end of left and right. Where a list is the last one of its buffer, both end
- * in its CODEC_LIST_SLACK. They read the coded bytes in words, up to CODEC_SLACK bytes past the one
- * that holds the last bit. With `exact`, for the root, nothing past out[count - 1] is written.
+ * and since bits past a node's own may make a last group run on in a list, they may read up to
+ * CODEC_LIST_SLACK bytes past the end of left and right. Where a list is the last of its buffer,
+ * both end in its CODEC_LIST_SLACK. They read the coded bytes in words, up to CODEC_SLACK bytes
+ * past the one that holds the last bit. With `exact`, for the root, nothing past out[count - 1] is
+ * written.
  */
 #include "codec/kernels.h"
 

@@ -10,9 +10,12 @@
 #include <stdatomic.h>
 
 const struct codec_kernel *const codec_kernels[] = {
+    &codec_kernel_reference,
     &codec_kernel_scalar,
 #if defined(__x86_64__)
+    &codec_kernel_bmi2,
     &codec_kernel_avx2,
+    &codec_kernel_avx512,
 #elif defined(__aarch64__)
     &codec_kernel_neon,
 #endif

@@ -5,9 +5,12 @@
 
 #include "codec/tree.h"
 
+extern const struct codec_kernel codec_kernel_reference;
 extern const struct codec_kernel codec_kernel_scalar;
-extern const struct codec_kernel codec_kernel_avx2; /* x86-64 only */
-extern const struct codec_kernel codec_kernel_neon; /* aarch64 only */
+extern const struct codec_kernel codec_kernel_bmi2;   /* x86-64 only, like */
+extern const struct codec_kernel codec_kernel_avx2;   /* x86-64 only */
+extern const struct codec_kernel codec_kernel_avx512; /* x86-64 only */
+extern const struct codec_kernel codec_kernel_neon;   /* aarch64 only */
 
 /* A block is used up to its last byte, and the bits left over there are zero. */
 static inline int codec_ends_well(const uint8_t *coded, size_t coded_size, size_t bits)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decode_bmi2.c - the kernel for x86 without AVX2 but with BMI2: eight elements by bit deposits.
+ *
+ * With a mask of eight bits widened to bytes, pdep lays the next bytes of a list where the mask has
+ * its ones. (AMD's processors before Zen 3 have a slow pdep; all of them have AVX2 as well.)
+ */
+#include "codec/kernels.h"
+
+#include <immintrin.h>
+
+static inline size_t popcount(uint64_t word)
+{
+	return (size_t)_mm_popcnt_u64(word);
+}
+
+static inline uint64_t byte_mask(unsigned mask)
+{
+	return _pdep_u64(mask, 0x0101010101010101) * 0xff;
+}
+
+static inline uint64_t interleave(uint64_t left, uint64_t right, unsigned mask)
+{
+	uint64_t ones = byte_mask(mask);
+
+	return _pdep_u64(left, ~ones) | _pdep_u64(right, ones);
+}
+
+static inline uint64_t spread(uint64_t bits, unsigned width)
+{
+	return _pdep_u64(bits, UINT64_C(0x0101010101010101) * ((1u << width) - 1));
+}
+
+#include "codec/decode_word.h"
+
+static int supported(void)
+{
+	return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+
+const struct codec_kernel codec_kernel_bmi2 = {"bmi2", supported, decode};
