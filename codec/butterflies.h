@@ -11,6 +11,7 @@ struct codec_butterfly {
 	uint64_t by_two; /* the lower byte of a pair to exchange, likewise: */
 	uint64_t by_one;
 	uint32_t by_four; /* of these, all lower bytes lie in the lower half */
+	uint32_t ones;    /* in the mask */
 };
 
 extern const struct codec_butterfly codec_butterflies[256];

@@ -20,6 +20,11 @@ static inline size_t popcount(uint64_t word)
 	return word * 0x0101010101010101 >> 56;
 }
 
+static inline size_t popcount8(unsigned mask)
+{
+	return codec_butterflies[mask].ones;
+}
+
 /* 0xff for each of eight bits: a bit to each byte, and whatever is left of it to all eight. */
 static inline uint64_t byte_mask(unsigned mask)
 {

@@ -12,12 +12,14 @@
  *   uint64_t spread(uint64_t bits, unsigned width)
  *       eight numbers of width < 8 bits, one to a byte; bits above them are ignored
  *   size_t popcount(uint64_t word)
+ *   size_t popcount8(unsigned mask)
+ *       of eight bits
  *
  * interleave() gets eight readable bytes of each list, whichever of them it needs: with a list's
  * cursor at its end at most, it reads no more than CODEC_LIST_SLACK bytes past it.
  *
- * A group of 64 elements takes its bits at once. How many ones precede each of its bytes comes from
- * one multiplication, so that groups of eight do not wait for each other.
+ * A group of 64 elements takes its bits at once. From one eight to the next only the cursors carry,
+ * by one operation each: a left cursor moves back by the ones, and eight on for all.
  */
 #ifndef ENTROFS_CODEC_DECODE_WORD_H
 #define ENTROFS_CODEC_DECODE_WORD_H
@@ -75,43 +77,35 @@ static inline void store_last(uint8_t *out, uint64_t group, size_t left, int exa
 		store64(out, group);
 }
 
-/* In byte k, the ones in the bytes 0 to k. 64 ones make at most 64 in a byte: sums do not carry. */
-static inline uint64_t running_ones(uint64_t bits)
-{
-	bits -= bits >> 1 & 0x5555555555555555;
-	bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
-	bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
-	return bits * 0x0101010101010101;
-}
-
 /* Where a merge takes elements from: a list, or one symbol for ever. */
 struct source {
-	const uint8_t *list; /* NULL: constant */
+	int is_list; /* known at compile time wherever it is inlined */
+	const uint8_t *list;
 	uint64_t constant;
 };
 
-static inline uint64_t take(const struct source *source, size_t index)
+static inline uint64_t take(const struct source *source, size_t skip)
 {
-	return source->list ? load64(source->list + index) : source->constant;
+	return source->is_list ? load64(source->list + skip) : source->constant;
 }
 
-/* Elements 8 * k to 8 * k + 7 of a group whose earlier elements hold `before` ones. */
-static inline uint64_t merge_group(const struct source *left, const struct source *right,
-				   uint64_t bits, unsigned k, size_t before)
+/* Elements 8 * k to 8 * k + 7 of a group. */
+static inline uint64_t merge_eight(struct source *left, struct source *right, uint64_t bits,
+				   unsigned k)
 {
 	unsigned mask = bits >> 8 * k & 0xff;
 
-	if (!left->list && !right->list) {
+	if (!left->is_list && !right->is_list) {
 		uint64_t ones = byte_mask(mask);
 		return (left->constant & ~ones) | (right->constant & ones);
 	}
-	return interleave(take(left, 8 * k - before), take(right, before), mask);
-}
-
-static inline void advance(struct source *source, size_t count)
-{
-	if (source->list)
-		source->list += count;
+	uint64_t merged = interleave(take(left, 8 * k), take(right, 0), mask);
+	size_t ones = popcount8(mask);
+	if (left->is_list)
+		left->list -= ones;
+	if (right->is_list)
+		right->list += ones;
+	return merged;
 }
 
 static inline __attribute__((always_inline)) void
@@ -119,31 +113,31 @@ merge_sources(uint8_t *out, struct source left, struct source right, const uint8
 	      size_t position, size_t count, int exact)
 {
 	for (; count >= 64; count -= 64, position += 64, out += 64) {
-		uint64_t bits = load_bits(coded, position), ones = running_ones(bits);
-		store64(out, merge_group(&left, &right, bits, 0, 0));
-		store64(out + 8, merge_group(&left, &right, bits, 1, ones & 0xff));
-		store64(out + 16, merge_group(&left, &right, bits, 2, ones >> 8 & 0xff));
-		store64(out + 24, merge_group(&left, &right, bits, 3, ones >> 16 & 0xff));
-		store64(out + 32, merge_group(&left, &right, bits, 4, ones >> 24 & 0xff));
-		store64(out + 40, merge_group(&left, &right, bits, 5, ones >> 32 & 0xff));
-		store64(out + 48, merge_group(&left, &right, bits, 6, ones >> 40 & 0xff));
-		store64(out + 56, merge_group(&left, &right, bits, 7, ones >> 48 & 0xff));
-		advance(&left, 64 - (ones >> 56));
-		advance(&right, ones >> 56);
+		uint64_t bits = load_bits(coded, position);
+		store64(out, merge_eight(&left, &right, bits, 0));
+		store64(out + 8, merge_eight(&left, &right, bits, 1));
+		store64(out + 16, merge_eight(&left, &right, bits, 2));
+		store64(out + 24, merge_eight(&left, &right, bits, 3));
+		store64(out + 32, merge_eight(&left, &right, bits, 4));
+		store64(out + 40, merge_eight(&left, &right, bits, 5));
+		store64(out + 48, merge_eight(&left, &right, bits, 6));
+		store64(out + 56, merge_eight(&left, &right, bits, 7));
+		if (left.is_list)
+			left.list += 64;
 	}
 	if (count == 0)
 		return;
-	uint64_t bits = load_bits(coded, position), ones = running_ones(bits) << 8;
-	for (unsigned k = 0; count > 0; k++, ones >>= 8, out += 8) {
+	uint64_t bits = load_bits(coded, position);
+	for (unsigned k = 0; count > 0; k++, out += 8) {
 		size_t elements = count < 8 ? count : 8;
-		store_last(out, merge_group(&left, &right, bits, k, ones & 0xff), elements, exact);
+		store_last(out, merge_eight(&left, &right, bits, k), elements, exact);
 		count -= elements;
 	}
 }
 
 static inline struct source list_of(const uint8_t *list)
 {
-	return (struct source){.list = list};
+	return (struct source){.is_list = 1, .list = list};
 }
 
 static inline struct source constant_of(uint8_t symbol)
@@ -228,7 +222,10 @@ static void unpack(uint8_t *out, const struct codec_tree *tree, const struct cod
 	switch (node->width) {
 #define UNPACK_CASE(width)                                                                         \
 	case width:                                                                                \
-		if (mapping.runs <= 2) {                                                           \
+		if (mapping.runs == 1) {                                                           \
+			mapping.runs = 1;                                                          \
+			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
+		} else if (mapping.runs == 2) {                                                    \
 			mapping.runs = 2;                                                          \
 			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
 		} else {                                                                           \

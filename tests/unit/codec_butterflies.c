@@ -33,6 +33,7 @@ Test(codec_butterflies, merge_by_every_mask)
 		exchange(bytes, butterfly->by_four, 4);
 		exchange(bytes, butterfly->by_two, 2);
 		exchange(bytes, butterfly->by_one, 1);
+		cr_assert_eq(butterfly->ones, (uint32_t)(right - 'A'));
 		cr_assert_str_eq(bytes, merged, "mask %02x", mask);
 	}
 }
