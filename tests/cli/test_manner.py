@@ -69,7 +69,7 @@ class Manner(unittest.TestCase):
         """Every long option of --help stands in the man page, and the exit codes do."""
         for program in USAGE:
             with self.subTest(program):
-                found = glob.glob(os.path.join(ROOT, "man", program + ".[1-8]"))
+                found = glob.glob(os.path.join(ROOT, "man", program + ".[18]"))
                 self.assertEqual(len(found), 1)
                 with open(found[0], encoding="utf-8") as file:
                     page = file.read()
