@@ -8,10 +8,12 @@
 #include "mkfs/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Names come from models and images, and a terminal obeys control characters: C0, C1 and DEL. */
 static void make_printable(char *text)
@@ -31,8 +33,20 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
 	if (vasprintf(&line, format, args) < 0)
 		return;
 	make_printable(line);
-	fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+	/* On a terminal the line may hold a progress bar. */
+	fprintf(stderr, "%s%s: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+		program_invocation_short_name, line);
 	free(line);
+}
+
+void cli_guard_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		/* The lowest free number is this one; it can not be used the way it should be. */
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_FAILURE);
+	}
 }
 
 void cli_say(const char *format, ...)

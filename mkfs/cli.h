@@ -9,6 +9,12 @@
 
 #include <stdint.h>
 
+/*
+ * Gives each standard descriptor that is closed one that fails, so that no file opened later takes
+ * its place and gets what is printed. First of all in main().
+ */
+void cli_guard_standard(void);
+
 /* Prints "prog: message" in one line, whatever bytes names hold. */
 __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
 

@@ -28,6 +28,15 @@ enum {
 	TABLE_COST = 32, /* bytes of the index that any code table takes, about */
 };
 
+/* Units of progress, measured: per weight, per decoded byte, and per tensor to quantize. */
+enum {
+	WORK_RANGE = 1,
+	WORK_QUANTIZE = 2,
+	WORK_COUNT = 1, /* of a kept byte */
+	WORK_WRITE = 5,
+	WORK_DESIGN = 4000000,
+};
+
 struct encode_worker {
 	uint8_t *source; /* PIECE weights as they lie in the file */
 	uint8_t *codes;  /* PIECE codes, before they are packed */
@@ -177,6 +186,7 @@ static int range_item(void *context, unsigned number, uint64_t chunk)
 		quant_range_add(&worker->range, (enum quant_type)job->tensor->dtype->quantizes,
 				worker->source, count, first);
 	}
+	progress_add(e->progress, chunk_weight_count(job, chunk) * WORK_RANGE);
 	return 0;
 }
 
@@ -208,6 +218,13 @@ static int load_chunk(const struct encode_job *job, struct encode_worker *worker
 	return 0;
 }
 
+/* Units of progress for load_chunk(), counting included. */
+static uint64_t load_work(const struct encode_job *job, uint64_t chunk)
+{
+	return job->bits ? chunk_weight_count(job, chunk) * WORK_QUANTIZE
+			 : chunk_raw_size(job, chunk) * (uint64_t)WORK_COUNT;
+}
+
 static int count_item(void *context, unsigned number, uint64_t chunk)
 {
 	struct encoder *e = context;
@@ -218,6 +235,7 @@ static int count_item(void *context, unsigned number, uint64_t chunk)
 	if (load_chunk(job, worker, chunk, raw, job->errors ? &job->errors[chunk] : NULL))
 		return -1;
 	codec_histogram(raw, chunk_raw_size(job, chunk), worker->counts);
+	progress_add(e->progress, load_work(job, chunk));
 	return 0;
 }
 
@@ -231,15 +249,18 @@ static int encode_item(void *context, unsigned number, uint64_t chunk, unsigned 
 	slot->raw_size = chunk_raw_size(job, chunk);
 	slot->blocks = (unsigned)((slot->raw_size + BLOCK - 1) / BLOCK);
 	slot->raw = job->cache ? job->cache + chunk * CHUNK : slot->own_raw;
-	if (!job->cache && load_chunk(job, worker, chunk, slot->raw, NULL))
-		return -1;
+	if (!job->cache) {
+		if (load_chunk(job, worker, chunk, slot->raw, NULL))
+			return -1;
+		progress_add(e->progress, job->bits ? load_work(job, chunk) : 0);
+	}
 	for (unsigned i = 0; i < slot->blocks; i++) {
 		size_t at = (size_t)i * BLOCK;
 		size_t size = slot->raw_size - at < BLOCK ? slot->raw_size - at : BLOCK;
 		slot->encoded[i] = image_encode_block(job->tree, 0, slot->raw + at, size,
 						      slot->stored + at, worker->scratch);
 	}
-	progress_add(e->progress, chunk_weight_count(job, chunk) * job->tensor->dtype->size);
+	progress_add(e->progress, slot->raw_size * WORK_WRITE);
 	return 0;
 }
 
@@ -292,13 +313,28 @@ static int choose_params(struct encoder *e)
 	return 0;
 }
 
+uint64_t encode_raw_size(const struct safetensor *tensor, int bits)
+{
+	return bits == 8   ? tensor->count
+	       : bits == 4 ? tensor->count / 2 + tensor->count % 2
+			   : tensor->size;
+}
+
+uint64_t encode_work(const struct safetensor *tensor, int bits)
+{
+	uint64_t raw_size = encode_raw_size(tensor, bits);
+	if (!bits)
+		return (WORK_COUNT + WORK_WRITE) * raw_size;
+	unsigned quantized = raw_size <= CACHE_SIZE ? 1 : 2; /* times */
+	return (WORK_RANGE + quantized * WORK_QUANTIZE) * tensor->count + WORK_WRITE * raw_size +
+	       WORK_DESIGN;
+}
+
 static void plan_chunks(struct encode_job *job)
 {
 	const struct safetensor *tensor = job->tensor;
 
-	job->raw_size = job->bits == 8   ? tensor->count
-			: job->bits == 4 ? tensor->count / 2 + tensor->count % 2
-					 : tensor->size;
+	job->raw_size = encode_raw_size(tensor, job->bits);
 	job->chunk_weights = job->bits == 8   ? CHUNK
 			     : job->bits == 4 ? (uint64_t)CHUNK * 2
 					      : (uint64_t)CHUNK / tensor->dtype->size;
@@ -349,6 +385,8 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 		codec_design(counts, BLOCK, e->planner, &table);
 		coded = table_pays(&table, counts, job->raw_size);
 	}
+	if (job->bits)
+		progress_add(e->progress, WORK_DESIGN);
 	if (coded && codec_tree_build(e->tree, &table) != CODEC_OK) {
 		cli_cannot("write", e->target, "internal error: bad code table");
 		return -1;

@@ -23,6 +23,13 @@ enum { INDEX_MAX = 256 << 20 }; /* bytes of an index file */
 
 static const char index_name[] = "model.safetensors.index.json";
 
+int file_is_same(const struct stat *then, const struct stat *now)
+{
+	return then->st_dev == now->st_dev && then->st_ino == now->st_ino &&
+	       then->st_size == now->st_size && then->st_mtim.tv_sec == now->st_mtim.tv_sec &&
+	       then->st_mtim.tv_nsec == now->st_mtim.tv_nsec;
+}
+
 static int ends_with(const char *name, const char *end)
 {
 	size_t size = strlen(name), tail = strlen(end);
@@ -93,6 +100,14 @@ static char *read_file(int dir_fd, const char *name, size_t limit, size_t *size)
 	}
 	close(fd);
 	return data;
+}
+
+/* The index as it is now; st_ino 0 if there is none. */
+static void stat_index(int dir_fd, struct stat *st)
+{
+	memset(st, 0, sizeof *st);
+	if (fstatat(dir_fd, index_name, st, 0))
+		st->st_ino = 0;
 }
 
 static int read_index(struct folder *folder, const char *path, int dir_fd)
@@ -227,6 +242,71 @@ static int sort_files(struct folder *folder, const char *path, char **files, siz
 	return 0;
 }
 
+/* Whether a file matters: those that mkentrofs itself may be making beside the model do not. */
+static int is_watched(const char *name)
+{
+	return ends_with(name, ".safetensors") || strcmp(name, index_name) == 0 ||
+	       !is_other_weights(name);
+}
+
+/* Takes the names that are watched out of files, whose order stays. */
+static int keep_watched(struct folder *folder, char **files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_watched(files[i]) && add_name(&folder->files, &folder->file_count, files[i]))
+			return -1;
+	}
+	return 0;
+}
+
+static int changed(const char *path, const char *name, const char *what)
+{
+	cli_cannot("pack", path, "'%s' %s while it was read", name, what);
+	return -1;
+}
+
+/* The first difference between two sorted lists; 0: there is none. */
+static int compare_lists(const char *path, const struct folder *then, const struct folder *now)
+{
+	size_t i = 0;
+	while (i < then->file_count && i < now->file_count &&
+	       strcmp(then->files[i], now->files[i]) == 0)
+		i++;
+	if (i == then->file_count && i == now->file_count)
+		return 0;
+	if (i == now->file_count ||
+	    (i < then->file_count && strcmp(then->files[i], now->files[i]) < 0))
+		return changed(path, then->files[i], "disappeared");
+	return changed(path, now->files[i], "appeared");
+}
+
+int folder_check_unchanged(const struct folder *folder, const char *path)
+{
+	struct folder now = {0};
+	char **files = NULL;
+	size_t count = 0;
+
+	DIR *dir = opendir(path);
+	if (!dir) {
+		cli_cannot("read", path, "%s", strerror(errno));
+		return -1;
+	}
+	int result = list_files(path, dir, 0, &files, &count);
+	if (!result && keep_watched(&now, files, count)) {
+		cli_cannot("read", path, "out of memory");
+		result = -1;
+	}
+	if (!result)
+		result = compare_lists(path, folder, &now);
+	stat_index(dirfd(dir), &now.index);
+	if (!result && folder->index.st_ino && !file_is_same(&folder->index, &now.index))
+		result = changed(path, index_name, "changed");
+	folder_free(&now);
+	free_names(files, count);
+	closedir(dir);
+	return result;
+}
+
 int folder_scan(struct folder *folder, const char *path, int verbose)
 {
 	char **files = NULL;
@@ -239,6 +319,12 @@ int folder_scan(struct folder *folder, const char *path, int verbose)
 		return -1;
 	}
 	int result = list_files(path, dir, verbose, &files, &count);
+	/* Before it is read: what changes while it is, has changed. */
+	stat_index(dirfd(dir), &folder->index);
+	if (!result && keep_watched(folder, files, count)) {
+		cli_cannot("read", path, "out of memory");
+		result = -1;
+	}
 	if (!result)
 		result = choose_weights(folder, path, dirfd(dir), files, count);
 	if (!result)
@@ -254,5 +340,6 @@ void folder_free(struct folder *folder)
 {
 	shard_index_free(&folder->weights);
 	free_names(folder->sidecars, folder->sidecar_count);
+	free_names(folder->files, folder->file_count);
 	memset(folder, 0, sizeof *folder);
 }

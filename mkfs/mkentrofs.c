@@ -2,7 +2,7 @@
 /*
  * mkentrofs.c - the program that packs a model into an image.
  *
- * Exit status: 0 the image is there and verified, 1 it is not, 2 wrong usage.
+ * Exit status: see enum status. What fails has been reported by whoever noticed.
  */
 #include "mkfs/cli.h"
 #include "mkfs/options.h"
@@ -20,86 +20,104 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int report(const struct packed *packed, const struct options *options, double seconds)
+enum status {
+	STATUS_MADE = 0,
+	STATUS_FAILED = 1, /* there is no new image */
+	STATUS_USAGE = 2,
+	STATUS_UNREPORTED = 3, /* the image is made, but its figures could not be printed */
+};
+
+/* The image has its name: what goes wrong here must not sound as if it had not. */
+static enum status report(const struct packed *packed, const struct options *options,
+			  double seconds)
 {
-	if (options->json) {
-		if (report_json(packed, options->target, seconds))
-			cli_cannot("write", "standard output", "out of memory");
-	} else {
+	int error = 0;
+
+	if (options->json)
+		error = report_json(packed, options->target, seconds) ? ENOMEM : 0;
+	else
 		report_print(packed, options->target, seconds, options->verbose);
-	}
-	if (fflush(stdout) || ferror(stdout)) {
-		cli_cannot("write", "standard output", "%s", strerror(errno));
-		return -1;
-	}
-	return 0;
+	if (!error && (fflush(stdout) || ferror(stdout)))
+		error = errno;
+	if (!error)
+		return STATUS_MADE;
+	cli_cannot("write", "standard output", "%s; the image '%s' is made", strerror(error),
+		   options->target);
+	return STATUS_UNREPORTED;
 }
 
-static int make_image(const struct options *options, const struct source *source,
-		      const uint8_t *bits, struct output *output)
+static enum status make_image(const struct options *options, const struct source *source,
+			      const uint8_t *bits, struct output *output)
 {
-	struct progress progress = {0};
+	struct progress progress = {.what = NULL};
 	struct packed packed = {0};
 	double start = progress_clock();
 	struct pool *pool = pool_create(options->jobs);
+	enum status status = STATUS_FAILED;
 
 	if (!pool) {
 		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
-		return -1;
+		return STATUS_FAILED;
 	}
+	progress_start(&progress, "packing",
+		       pack_work(source, bits) +
+			   (options->verify ? packed_verify_work(source, bits) : 0));
 	int result = pack(&packed, source, bits, output->fd, options->target, pool, &progress);
 	if (!result && options->verify)
 		result = packed_verify(&packed, output->fd, options->target, pool, &progress);
 	if (!result)
 		result = source_check_unchanged(source);
-	if (!result)
+	if (!result) {
+		progress_phase(&progress, "syncing");
 		result = output_publish(output);
+	}
+	progress_end(&progress);
 	if (!result)
-		result = report(&packed, options, progress_clock() - start);
+		status = report(&packed, options, progress_clock() - start);
 	packed_free(&packed);
 	pool_destroy(pool);
-	return result;
+	return status;
 }
 
-static int run(struct options *options)
+static enum status run(struct options *options)
 {
 	struct source source;
 	struct output output;
+	enum status status = STATUS_FAILED;
 
 	if (source_open(&source, options->source, options->verbose))
-		return -1;
+		return STATUS_FAILED;
 	uint8_t *bits = plan_bits(&source, options);
 	int result = bits ? view_check_companions(&source, bits) : -1;
 	if (!result && source_has(&source, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
 		result = -1;
 	}
-	if (!result)
-		result = output_open(&output, options->target, options->force);
-	if (!result) {
-		result = make_image(options, &source, bits, &output);
+	if (!result && output_open(&output, options->target, options->force) == 0) {
+		status = make_image(options, &source, bits, &output);
 		output_close(&output);
 	}
 	free(bits);
 	source_close(&source);
-	return result;
+	return status;
 }
 
 int main(int argc, char **argv)
 {
 	struct options options;
-	int status = 2;
+	enum status status = STATUS_USAGE;
 
+	cli_guard_standard();
 	switch (options_parse(&options, argc, argv)) {
 	case OPTIONS_DONE:
-		status = 0;
+		status = STATUS_MADE;
 		break;
 	case OPTIONS_RUN:
-		status = run(&options) ? 1 : 0;
+		status = run(&options);
 		break;
 	case OPTIONS_BAD:
 		break;
 	}
 	options_free(&options);
-	return status;
+	return (int)status;
 }

@@ -34,7 +34,8 @@ static const char help[] =
     "losslessly. Among --keep and --bits-for (POSIX extended regular expressions,\n"
     "found anywhere in the name) the last one that matches decides.\n"
     "\n"
-    "Exit code: 0 the image is made, 1 it is not, 2 usage error.\n";
+    "Exit code: 0 the image is made, 1 it is not, 2 usage error, 3 it is made but\n"
+    "the figures could not be printed.\n";
 
 static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
 {
@@ -144,6 +145,11 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 	}
 	options->source = argv[optind];
 	options->target = argv[optind + 1];
+	if (strcmp(options->target, "-") == 0) {
+		cli_usage_error("an image is not written front to back and cannot go to standard "
+				"output ('./-' is a file of that name)");
+		return OPTIONS_BAD;
+	}
 	return OPTIONS_RUN;
 }
 

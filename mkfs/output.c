@@ -53,6 +53,8 @@ static int check_existing(const struct output *output)
 		if (fstatat(output->dir_fd, output->name, &st, AT_SYMLINK_NOFOLLOW))
 			return 0;
 	}
+	if (S_ISDIR(st.st_mode))
+		return cannot(output, "it is a folder");
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return cannot(output, "it exists and is not a regular file");
 	if (!output->force)
@@ -77,6 +79,7 @@ static void *watch(void *context)
 		return NULL;
 	if (output->file.temporary)
 		unlinkat(output->dir_fd, output->file.temporary, 0);
+	cli_cannot("create", output->path, "ended by SIG%s", sigabbrev_np(number));
 	/* Die of it, as the parent expects. */
 	sigset_t one;
 	sigemptyset(&one);
@@ -87,9 +90,12 @@ static void *watch(void *context)
 	return NULL;
 }
 
-static int start_watcher(struct output *output)
+/* Before there is anything to leave behind. */
+static void catch_signals(struct output *output)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	/* A write that fails is reported by whoever writes. */
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigemptyset(&output->signals);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -98,25 +104,62 @@ static int start_watcher(struct output *output)
 		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
 			sigaddset(&output->signals, numbers[i]);
 	}
-	pthread_sigmask(SIG_BLOCK, &output->signals, NULL);
+	pthread_sigmask(SIG_BLOCK, &output->signals, &output->mask);
+	sigaction(SIGPIPE, &ignore, &output->on_pipe);
+	sigaction(SIGXFSZ, &ignore, &output->on_too_big);
+	output->caught = 1;
+}
+
+static int start_watcher(struct output *output)
+{
 	if (pthread_create(&output->watcher, NULL, watch, output))
 		return cannot(output, "no thread can be started");
 	output->watching = 1;
 	return 0;
 }
 
-int output_open(struct output *output, const char *path, int force)
+/* Whatever came meanwhile takes effect here. */
+static void release_signals(struct output *output)
+{
+	if (!output->caught)
+		return;
+	output->caught = 0;
+	sigaction(SIGPIPE, &output->on_pipe, NULL);
+	sigaction(SIGXFSZ, &output->on_too_big, NULL);
+	pthread_sigmask(SIG_SETMASK, &output->mask, NULL);
+}
+
+static void begin(struct output *output, const char *path, int force)
 {
 	memset(output, 0, sizeof *output);
 	output->path = path;
 	output->force = force;
 	output->fd = output->dir_fd = output->file.fd = -1;
-	if (split_path(output) || check_existing(output) || open_file(output) ||
-	    start_watcher(output)) {
-		output_close(output);
-		return -1;
+}
+
+int output_check(const char *path, int force)
+{
+	struct output output;
+
+	begin(&output, path, force);
+	int result = split_path(&output) || check_existing(&output) ? -1 : 0;
+	if (!result && faccessat(output.dir_fd, ".", W_OK | X_OK, AT_EACCESS))
+		result = cannot(&output, strerror(errno));
+	output_close(&output);
+	return result;
+}
+
+int output_open(struct output *output, const char *path, int force)
+{
+	begin(output, path, force);
+	int result = split_path(output) || check_existing(output) ? -1 : 0;
+	if (!result) {
+		catch_signals(output);
+		result = open_file(output) || start_watcher(output) ? -1 : 0;
 	}
-	return 0;
+	if (result)
+		output_close(output);
+	return result;
 }
 
 static void stop_watcher(struct output *output)
@@ -137,9 +180,9 @@ int output_publish(struct output *output)
 	if (newfile_publish(&output->file, output->force))
 		return cannot(output, errno == EEXIST ? "it exists (--force replaces it)"
 						      : strerror(errno));
-	if (fsync(output->dir_fd) && errno != EINVAL)
-		return cannot(output, strerror(errno));
-	return 0;
+	int error = fsync(output->dir_fd) && errno != EINVAL ? errno : 0;
+	release_signals(output);
+	return error ? cannot(output, strerror(error)) : 0;
 }
 
 void output_close(struct output *output)
@@ -148,6 +191,7 @@ void output_close(struct output *output)
 	newfile_close(&output->file);
 	if (output->dir_fd >= 0)
 		close(output->dir_fd);
+	release_signals(output);
 	free(output->name);
 	output->fd = output->dir_fd = -1;
 	output->name = NULL;

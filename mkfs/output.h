@@ -2,8 +2,9 @@
 /*
  * output.h - a file that appears under its name whole or not at all.
  *
- * It is a newfile of a path: with what is wrong printed, with fsync, and with SIGINT, SIGTERM and
- * SIGHUP removing the temporary name, should there be one.
+ * It is a newfile of a path: with what is wrong printed and with fsync. From open to publish
+ * SIGINT, SIGTERM and SIGHUP remove the temporary name, should there be one, say one line, and end
+ * the process as signals do; SIGPIPE and SIGXFSZ are errors of the write that caused them.
  */
 #ifndef ENTROFS_OUTPUT_H
 #define ENTROFS_OUTPUT_H
@@ -20,16 +21,20 @@ struct output {
 	int dir_fd; /* the target's folder */
 	char *name; /* in it */
 	struct newfile file;
-	sigset_t signals;
-	int watching;
+	sigset_t signals, mask;               /* waited for; the thread's own mask */
+	struct sigaction on_pipe, on_too_big; /* SIGPIPE, SIGXFSZ: as they were */
+	int caught, watching;
 	pthread_t watcher; /* waits for signals */
 };
+
+/* Fails, after printing why, where output_open() would, as far as can be told without writing. */
+int output_check(const char *path, int force);
 
 /* Fails, after printing why, if the target exists (unless force), or cannot be made. Call before
  * threads are started. */
 int output_open(struct output *output, const char *path, int force);
 
-/* Makes the file durable and gives it its name. */
+/* Makes the file durable and gives it its name. After that signals have their usual effect. */
 int output_publish(struct output *output);
 
 /* Ends, without a trace unless published. */

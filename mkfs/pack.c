@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_SIZE = 256 << 10 };
+enum {
+	COPY_SIZE = 256 << 10,
+	WORK_COMPRESS = 400, /* units of progress per byte of a sidecar */
+};
 
 struct packer {
 	struct packed *packed;
@@ -151,7 +154,7 @@ static int pack_sidecar(struct packer *p, const struct source_file *file, EVP_MD
 		size_t part = size - at < COPY_SIZE ? (size_t)(size - at) : COPY_SIZE;
 		if (source_read(file, at, buffer, part) || put_blob(p, digest, buffer, part))
 			return -1;
-		progress_add(p->progress, part);
+		progress_add(p->progress, part * WORK_COMPRESS);
 		at += part;
 	}
 	if (end_blob(p, digest, file->name, size))
@@ -239,6 +242,16 @@ static int pack_all(struct packer *p, const uint8_t *bits, struct pool *pool)
 	return result;
 }
 
+uint64_t pack_work(const struct source *source, const uint8_t *bits)
+{
+	uint64_t work = 0;
+	for (size_t i = 0; i < source->tensor_count; i++)
+		work += encode_work(&source->tensors[i].info, bits[i]);
+	for (size_t i = 0; i < source->sidecar_count; i++)
+		work += (uint64_t)source->sidecars[i].stat.st_size * WORK_COMPRESS;
+	return work;
+}
+
 int pack(struct packed *packed, const struct source *source, const uint8_t *bits, int fd,
 	 const char *target, struct pool *pool, struct progress *progress)
 {
@@ -254,9 +267,7 @@ int pack(struct packed *packed, const struct source *source, const uint8_t *bits
 		return out_of_memory(&p);
 	if (image_writer_create(&p.writer, fd, "mkentrofs " ENTROFS_VERSION, &diag))
 		return cannot_write(&p, diag.text);
-	progress_start(progress, "packing", source_size(source));
 	int result = pack_all(&p, bits, pool);
-	progress_end(progress);
 	image_writer_destroy(p.writer);
 	return result;
 }

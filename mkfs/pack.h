@@ -34,6 +34,10 @@ struct packed {
 	struct image_overhead overhead;
 };
 
+/* What packing, and reading back, add to the progress. */
+uint64_t pack_work(const struct source *source, const uint8_t *bits);
+uint64_t packed_verify_work(const struct source *source, const uint8_t *bits);
+
 /*
  * Packs the source into fd (empty, open for reading and writing), each tensor with its bits. 0, or
  * -1 after printing why; packed_free() in any case.

@@ -5,7 +5,6 @@
 #include "mkfs/source.h"
 
 #include "mkfs/cli.h"
-#include "mkfs/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -264,18 +263,17 @@ static int open_list(struct source_file **files, size_t *count, const char *fold
 
 static int open_folder(struct source *source, const char *path, int verbose)
 {
-	struct folder folder;
+	const struct folder *folder = &source->folder;
 
-	if (folder_scan(&folder, path, verbose))
+	if (folder_scan(&source->folder, path, verbose))
 		return -1;
-	int result = open_list(&source->shards, &source->shard_count, path, folder.weights.shards,
-			       folder.weights.shard_count);
+	int result = open_list(&source->shards, &source->shard_count, path, folder->weights.shards,
+			       folder->weights.shard_count);
 	if (!result)
-		result = open_list(&source->sidecars, &source->sidecar_count, path, folder.sidecars,
-				   folder.sidecar_count);
+		result = open_list(&source->sidecars, &source->sidecar_count, path,
+				   folder->sidecars, folder->sidecar_count);
 	if (!result)
-		result = read_shards(source, &folder.weights, path);
-	folder_free(&folder);
+		result = read_shards(source, &folder->weights, path);
 	return result;
 }
 
@@ -284,6 +282,7 @@ int source_open(struct source *source, const char *path, int verbose)
 	struct stat st;
 
 	memset(source, 0, sizeof *source);
+	source->path = path;
 	if (stat(path, &st)) {
 		cli_cannot("open", path, "%s", strerror(errno));
 		return -1;
@@ -316,19 +315,21 @@ void source_close(struct source *source)
 		free(source->metadata[i].value);
 	}
 	free(source->metadata);
+	folder_free(&source->folder);
 	memset(source, 0, sizeof *source);
 }
 
 static int check_file(const struct source_file *file)
 {
-	struct stat now, there;
-	const struct stat *then = &file->stat;
+	struct stat open, there;
 
-	if (fstat(file->fd, &now) || now.st_size != then->st_size ||
-	    now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
-	    now.st_mtim.tv_nsec != then->st_mtim.tv_nsec || stat(file->path, &there) ||
-	    there.st_dev != then->st_dev || there.st_ino != then->st_ino) {
+	/* The file that is open, and the one that has its name by now. */
+	if (fstat(file->fd, &open) || !file_is_same(&file->stat, &open)) {
 		cli_cannot("pack", file->path, "it changed while it was read");
+		return -1;
+	}
+	if (stat(file->path, &there) || !file_is_same(&file->stat, &there)) {
+		cli_cannot("pack", file->path, "it was replaced or removed while it was read");
 		return -1;
 	}
 	return 0;
@@ -344,7 +345,8 @@ int source_check_unchanged(const struct source *source)
 		if (check_file(&source->sidecars[i]))
 			return -1;
 	}
-	return 0;
+	return source->folder.file_count ? folder_check_unchanged(&source->folder, source->path)
+					 : 0;
 }
 
 static int is_among(const struct source_file *files, size_t count, const struct stat *st)

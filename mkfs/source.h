@@ -9,6 +9,7 @@
 #ifndef ENTROFS_SOURCE_H
 #define ENTROFS_SOURCE_H
 
+#include "mkfs/folder.h"
 #include "mkfs/safetensors.h"
 
 #include <stddef.h>
@@ -38,6 +39,8 @@ struct source {
 	size_t metadata_count;
 	struct source_file *sidecars; /* sorted by name */
 	size_t sidecar_count;
+	const char *path;     /* as given to source_open(), whose caller keeps it */
+	struct folder folder; /* if that is one; else all zeros */
 };
 
 /* Opens a model folder or a single .safetensors file. verbose: tells of unimportant skips, too. */
@@ -47,7 +50,7 @@ void source_close(struct source *source);
 /* Reads exactly size bytes at offset. */
 int source_read(const struct source_file *file, uint64_t offset, void *buffer, size_t size);
 
-/* Fails if any file is not what it was when opened. */
+/* Fails if any file is not what it was when opened, or files came or went. */
 int source_check_unchanged(const struct source *source);
 
 /* Whether the file at this path, by whatever name, is one of the source's. */

@@ -18,6 +18,7 @@
 enum {
 	CHUNK = 256 << 10,
 	SLOTS_MAX = 96,
+	WORK_VERIFY = 2, /* units of progress per decoded byte */
 };
 
 struct verifier {
@@ -65,7 +66,7 @@ static int read_part(void *context, unsigned worker, uint64_t item, unsigned slo
 		cli_cannot("verify", v->target, "'%s' is too short", v->name);
 		return -1;
 	}
-	progress_add(v->progress, size);
+	progress_add(v->progress, size * WORK_VERIFY);
 	return 0;
 }
 
@@ -175,14 +176,14 @@ static void release(struct verifier *v)
 		image_close(v->image);
 }
 
-static uint64_t decoded_size(const struct packed *packed)
+uint64_t packed_verify_work(const struct source *source, const uint8_t *bits)
 {
 	uint64_t size = 0;
-	for (size_t i = 0; i < packed->tensor_count; i++)
-		size += packed->tensors[i].result.raw_size;
-	for (size_t i = 0; i < packed->blob_count; i++)
-		size += packed->blobs[i].size;
-	return size;
+	for (size_t i = 0; i < source->tensor_count; i++)
+		size += encode_raw_size(&source->tensors[i].info, bits[i]);
+	for (size_t i = 0; i < source->sidecar_count; i++)
+		size += (uint64_t)source->sidecars[i].stat.st_size;
+	return size * WORK_VERIFY;
 }
 
 int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
@@ -194,9 +195,8 @@ int packed_verify(const struct packed *packed, int fd, const char *target, struc
 
 	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
 	if (!result) {
-		progress_start(progress, "verifying", decoded_size(packed));
+		progress_phase(progress, "verifying");
 		result = run(&v);
-		progress_end(progress);
 	}
 	release(&v);
 	return result;

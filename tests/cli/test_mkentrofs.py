@@ -4,76 +4,17 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import signal
 import struct
-import subprocess
-import tempfile
-import time
 import unittest
 
 import numpy as np
 
 import modellib
+from mklib import Case, read, run
 from modellib import Tensor
 
-BUILD = os.environ.get("BUILD", "build")
 NOVELLA = os.path.join(os.path.dirname(__file__), "../../runtime-demo/model")
 ELEMENT = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "BOOL": 1}
-
-
-def run(*arguments, **options):
-    return subprocess.run([os.path.join(BUILD, "mkentrofs"), *arguments], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=300, check=False, **options)
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.model = self.path("model")
-        self.image = self.path("out/model.efs")
-        os.makedirs(self.model)
-        os.makedirs(self.path("out"))
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, tensors, name="model.safetensors", metadata=None):
-        modellib.write_safetensors(os.path.join(self.model, name), tensors, metadata)
-
-    def pack(self, *options, source=None):
-        done = run(*options, source or self.model, self.image)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done
-
-    def fails(self, pattern, *options, source=None, status=1, left=()):
-        """The run ends with this status and message, and leaves nothing behind."""
-        done = run(*options, source or self.model, self.image)
-        self.assertEqual(done.returncode, status, done.stderr)
-        self.assertRegex(done.stderr, pattern)
-        self.assertEqual(done.stdout, "")
-        self.assertEqual(sorted(os.listdir(self.path("out"))), sorted(left))
-
-    def extract(self):
-        target = self.path("extracted")
-        shutil.rmtree(target, ignore_errors=True)
-        fsck = os.path.join(BUILD, "fsck.entrofs")
-        done = subprocess.run([fsck, "--quiet", "--deep", f"--extract={target}", self.image],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout)
-        return target
-
-    def manifest(self, root):
-        with open(os.path.join(root, "quantized/manifest.json"), encoding="utf-8") as file:
-            manifest = json.load(file)
-        self.assertEqual(manifest["format"], 1)
-        return {entry["name"]: entry for entry in manifest["tensors"]}
-
-
-def read(*parts):
-    with open(os.path.join(*parts), "rb") as file:
-        return file.read()
 
 
 class Contents(Case):
@@ -404,47 +345,6 @@ class Failures(Case):
             self.fails(f"tensor 'w' has a NaN or infinite value at index {at} ")
         self.pack("--keep=^w$")
 
-    def test_existing_targets(self):
-        self.write({"w": Tensor.of("F32", np.eye(3))})
-        with open(self.image, "w") as file:
-            file.write("precious")
-        self.fails("it exists .--force", left=["model.efs"])
-        self.assertEqual(read(self.image), b"precious")
-        self.pack("--force")
-        self.assertGreater(os.path.getsize(self.image), 4096)
-        os.unlink(self.image)
-        os.makedirs(self.image)
-        self.fails("not a regular file", "--force", left=["model.efs"])
-
-    def test_a_failure_leaves_the_old_image(self):
-        self.write({"w": Tensor.of("F32", np.eye(3))})
-        self.pack()
-        before = read(self.image)
-        self.write({"w": Tensor.of("F32", np.full((3, 3), np.nan))})
-        self.fails("NaN", "--force", left=["model.efs"])
-        self.assertEqual(read(self.image), before)
-
-    def test_targets_that_cannot_be(self):
-        self.write({"w": Tensor.of("F32", np.eye(3))})
-        self.image = self.path("out/missing/model.efs")
-        self.fails("cannot create '.*model.efs': No such file or directory")
-        self.image = self.path("out/")
-        self.fails("names a folder")
-
-    def test_a_folder_that_may_not_be_written(self):
-        self.write({"w": Tensor.of("F32", np.eye(3))})
-        os.chmod(self.folder, 0o755)
-        os.chmod(self.path("out"), 0o555)
-        self.addCleanup(os.chmod, self.path("out"), 0o755)
-        nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
-        try:
-            run("--version", **nobody)
-        except PermissionError:
-            self.skipTest("another user may not run this build")
-        done = run(self.model, self.image, **nobody)
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, "cannot create .*: Permission denied")
-
     def test_damaged_weight_files(self):
         good = {"a": Tensor.of("F32", np.eye(3)), "b": Tensor.of("F32", np.eye(3))}
         self.write(good)
@@ -467,42 +367,6 @@ class Failures(Case):
             with open(path, "wb") as file:
                 file.write(damaged)
             self.fails(f"cannot read '.*model.safetensors': .*{message}")
-
-    def start_large(self):
-        """A run that takes a while, stopped as soon as it has opened its source."""
-        noise = np.random.default_rng(1).integers(0, 1 << 15, 8 << 20, dtype=np.uint16) & 0xbfff
-        self.write({"w": Tensor("BF16", [4096, 2048], noise.tobytes())})
-        process = subprocess.Popen([os.path.join(BUILD, "mkentrofs"), self.model, self.image],
-                                   stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.addCleanup(process.stderr.close)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                tasks = os.listdir(f"/proc/{process.pid}/task")
-            except FileNotFoundError:
-                break
-            if len(tasks) > 1:  # the output is open and threads have started
-                break
-        process.send_signal(signal.SIGSTOP)
-        return process
-
-    def test_a_source_that_changes_is_refused(self):
-        process = self.start_large()
-        os.utime(os.path.join(self.model, "model.safetensors"), (1, 1))
-        process.send_signal(signal.SIGCONT)
-        _, errors = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 1, errors)
-        self.assertIn("changed while it was read", errors)
-        self.assertEqual(os.listdir(self.path("out")), [])
-
-    def test_signals_leave_nothing_behind(self):
-        for number in signal.SIGINT, signal.SIGTERM, signal.SIGKILL:
-            process = self.start_large()
-            process.send_signal(number)
-            process.send_signal(signal.SIGCONT)
-            process.communicate(timeout=60)
-            self.assertEqual(process.returncode, -number)
-            self.assertEqual(os.listdir(self.path("out")), [])
 
 
 class Novella(Case):

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""mkentrofs: where the image goes. It is there whole or not at all, whatever is in the way, breaks,
+or ends the run; what it replaces, and what it leaves alone."""
+import os
+import re
+import signal
+import stat
+import subprocess
+import unittest
+
+import numpy as np
+
+from mklib import PROGRAM, Case, is_packing, read, run, why_no_namespace
+from modellib import Tensor
+
+NO_NAMESPACE = why_no_namespace()
+# Without /proc a file without a name cannot get one: mkentrofs makes one with a temporary name.
+WITHOUT_PROC = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+
+
+class Small(Case):
+    def setUp(self):
+        super().setUp()
+        self.write({"w": Tensor.of("F32", np.eye(3))})
+
+    def put(self, text="precious"):
+        with open(self.image, "w", encoding="ascii") as file:
+            file.write(text)
+
+
+class Targets(Small):
+    def test_existing_targets(self):
+        self.put()
+        self.fails("it exists .--force", left=["model.efs"])
+        self.assertEqual(read(self.image), b"precious")
+        self.pack("--force")
+        self.assertGreater(os.path.getsize(self.image), 4096)
+
+    def test_folders_and_devices(self):
+        os.makedirs(self.image)
+        for options in [], ["--force"]:
+            self.fails("cannot create '.*model.efs': it is a folder", *options, left=["model.efs"])
+        os.rmdir(self.image)
+        os.mkfifo(self.image)
+        self.fails("it exists and is not a regular file", "--force", left=["model.efs"])
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.image).st_mode))
+        os.unlink(self.image)
+        self.image = "/dev/null"
+        self.fails("cannot create '/dev/null': it exists and is not a regular file", "--force")
+
+    def test_links_are_replaced_and_what_they_name_is_not(self):
+        """--force puts the image in the place of the name, for symbolic and hard links alike."""
+        other = self.path("other")
+        for make in os.symlink, os.link:
+            with open(other, "w", encoding="ascii") as file:
+                file.write("precious")
+            make(other, self.image)
+            self.fails("it exists", left=["model.efs"])
+            self.pack("--force")
+            self.assertEqual(read(other), b"precious")
+            self.assertFalse(os.path.islink(self.image))
+            os.unlink(self.image)
+        os.symlink("nowhere", self.image)
+        self.fails("it exists", left=["model.efs"])
+        self.pack("--force")
+        self.assertFalse(os.path.islink(self.image))
+
+    def test_a_new_file_with_usual_permissions(self):
+        """Neither a read-only predecessor nor its permissions matter: the folder's do."""
+        self.put()
+        os.chmod(self.image, 0o400)
+        before = os.umask(0o027)
+        try:
+            self.pack("--force")
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(os.stat(self.image).st_mode), 0o640)
+
+    def test_a_reader_keeps_the_old_image(self):
+        """Whoever has the old image open, as a mount has, goes on reading it."""
+        self.pack()
+        with open(self.image, "rb") as file:
+            before = read(self.image)
+            self.pack("--force", "--bits=4")
+            self.assertEqual(file.read(), before)
+        self.assertNotEqual(read(self.image), before)
+
+    def test_a_failure_leaves_the_old_image(self):
+        self.pack()
+        before = read(self.image)
+        self.write({"w": Tensor.of("F32", np.full((3, 3), np.nan))})
+        self.fails("NaN", "--force", left=["model.efs"])
+        self.assertEqual(read(self.image), before)
+
+    def test_targets_that_cannot_be(self):
+        for name, message in (("out/missing/model.efs", "cannot create '.*model.efs': No such file"),
+                              ("out/", "it names a folder"),
+                              ("model/model.safetensors/x", "Not a directory"),
+                              ("out/" + "n" * 256, "File name too long")):
+            self.image = self.path(name)
+            self.fails(message)
+        self.image = "-"
+        self.fails("cannot go to standard output", status=2)
+
+    def test_a_folder_that_may_not_be_written(self):
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.path("out"), 0o555)
+        self.addCleanup(os.chmod, self.path("out"), 0o755)
+        nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+        try:
+            run("--version", **nobody)
+        except PermissionError:
+            self.skipTest("another user may not run this build")
+        done = run(self.model, self.image, **nobody)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "cannot create .*: Permission denied")
+
+    def test_inside_the_model_folder(self):
+        """A first run may leave its image there, under whatever name; a second one takes *.efs for
+        images, and anything else for a file of the model."""
+        self.image = os.path.join(self.model, "mine")
+        self.pack()
+        done = run("--force", self.model, self.image)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("it is a file of the model", done.stderr)
+
+
+class Breaks(Case):
+    """The image cannot be written to its end."""
+
+    def setUp(self):
+        super().setUp()
+        self.write_large()
+
+    def test_a_full_disk(self):
+        if NO_NAMESPACE:
+            self.skipTest(NO_NAMESPACE)
+        script = ('mount -t tmpfs -o size=$1 none "$2" || exit 99; out=$2; shift 2; "$@"; '
+                  'echo status $?; ls -A "$out"')
+        for size in "4k", "64k", "1m":
+            done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", size, self.path("out"),
+                                   PROGRAM, self.model, self.image], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+            self.assertEqual(done.stdout, "status 1\n", done.stderr)
+            self.assertRegex(done.stderr, "^mkentrofs: cannot write '.*model.efs': "
+                                          ".*No space left on device.*\n$")
+
+    def test_a_limit_of_size(self):
+        """RLIMIT_FSIZE: an error as any other, not SIGXFSZ."""
+        done = subprocess.run(["sh", "-c", 'ulimit -f 2048; exec "$@"', "sh", PROGRAM, self.model,
+                               self.image], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "^mkentrofs: cannot write '.*model.efs': .*File too large.*\n$")
+        self.assertEqual(os.listdir(self.path("out")), [])
+
+    def test_figures_that_cannot_be_printed(self):
+        """The image is in place, the line says so, and the exit status is none of the others."""
+        self.write({"w": Tensor.of("F32", np.eye(3))})
+        for options in [], ["--json"], ["--verbose"]:
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([PROGRAM, *options, "--force", self.model, self.image],
+                                      stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(done.returncode, 3)
+            self.assertRegex(done.stderr, "^mkentrofs: cannot write 'standard output': No space left "
+                                          "on device; the image '.*model.efs' is made\n$")
+            self.extract()
+
+    def test_closed_descriptors(self):
+        """What is printed never ends up in a file that took the number of a closed descriptor."""
+        self.write({"w": Tensor.of("F32", np.eye(3))})
+        self.pack()
+        good = read(self.image)
+        weights = os.path.join(self.model, "model.safetensors")
+        for closed, status in ("<&-", 0), (">&-", 3), ("2>&-", 0), ("<&- >&- 2>&-", 3):
+            done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", PROGRAM, "--force", "-v",
+                                   weights, self.image], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, check=False)
+            self.assertEqual(done.returncode, status, closed)
+            self.assertEqual(read(self.image), good, closed)
+
+
+class Signals(Case):
+    def setUp(self):
+        super().setUp()
+        self.write_large()
+
+    def test_nothing_is_left_behind(self):
+        for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL:
+            process = self.start(until=is_packing)
+            process.send_signal(number)
+            said = self.resume(process)
+            self.assertEqual(process.returncode, -number)
+            self.assertEqual(os.listdir(self.path("out")), [])
+            if number != signal.SIGKILL:
+                self.assertEqual(said, f"mkentrofs: cannot create '{self.image}': ended by "
+                                       f"{number.name}\n")
+
+    def test_an_old_image_survives(self):
+        with open(self.image, "w", encoding="ascii") as file:
+            file.write("precious")
+        process = self.start("--force", until=is_packing)
+        process.send_signal(signal.SIGINT)
+        self.resume(process)
+        self.assertEqual((read(self.image), os.listdir(self.path("out"))), (b"precious", ["model.efs"]))
+
+    def test_nohup(self):
+        """A signal that the caller had ignored stays ignored."""
+        process = self.start(until=is_packing,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process.send_signal(signal.SIGHUP)
+        said = self.resume(process)
+        self.assertEqual((process.returncode, said), (0, ""))
+        self.assertEqual(os.listdir(self.path("out")), ["model.efs"])
+
+    def test_nobody_reads_what_is_printed(self):
+        """A closed pipe ends the run as it ends any filter, but only once the image is there."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe:
+            done = subprocess.run([PROGRAM, self.model, self.image], stdout=pipe, check=False,
+                                  stderr=subprocess.PIPE)
+            self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
+            self.extract()
+
+    def left_behind(self):
+        return [name for name in os.listdir(self.path("out")) if name != "model.efs"]
+
+    def start_named(self):
+        return self.start(wrap=WITHOUT_PROC,
+                          until=lambda process: self.left_behind() and is_packing(process))
+
+    def test_a_file_system_without_unnamed_files(self):
+        """There a temporary name shows, and signals remove it."""
+        if NO_NAMESPACE:
+            self.skipTest(NO_NAMESPACE)
+        for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+            process = self.start_named()
+            process.send_signal(number)
+            self.resume(process)
+            self.assertEqual(process.returncode, -number)
+            self.assertEqual(os.listdir(self.path("out")), [])
+
+    def test_a_run_that_goes_on_is_left_alone(self):
+        if NO_NAMESPACE:
+            self.skipTest(NO_NAMESPACE)
+        first = self.start_named()
+        second = self.pack()
+        self.assertEqual(second.stderr, "")
+        self.assertEqual(len(self.left_behind()), 1)
+        image = read(self.image)
+        self.assertIn("it exists", self.resume(first))
+        self.assertEqual((first.returncode, read(self.image)), (1, image))
+        self.assertEqual(os.listdir(self.path("out")), ["model.efs"])
+
+
+if __name__ == "__main__":
+    unittest.main()
