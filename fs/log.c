@@ -10,6 +10,7 @@
 
 #include "fs/libfuse.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 enum {
-	LINE_SIZE = 2048,   /* bytes; a longer message is cut */
+	LINE_SIZE = 10240,  /* bytes; two paths and what is wrong; a longer message is cut */
 	RECENT_COUNT = 256, /* messages remembered, by hash; a collision forgets the older one */
 	RECENT_SECONDS = 60,
 };
@@ -44,11 +45,15 @@ static struct {
 	struct recent recent[RECENT_COUNT];
 } logger = {.stderr_kept = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A terminal obeys control characters: C0, DEL, and C1 as UTF-8 has them. */
 static void make_printable(char *line)
 {
-	for (; *line; line++)
-		if ((unsigned char)*line < 0x20 || *line == 0x7f)
-			*line = '?';
+	for (unsigned char *c = (unsigned char *)line; *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			c[0] = c[1] = '?';
+	}
 }
 
 static void write_line(int priority, char *line)
@@ -57,7 +62,7 @@ static void write_line(int priority, char *line)
 	if (logger.syslog)
 		syslog(priority, "%s", line);
 	else
-		fprintf(stderr, "entrofs: %s\n", line);
+		fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
 }
 
 void log_error(const char *format, ...)

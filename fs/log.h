@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-/* Adds "entrofs: " in front and a newline. */
+/* Adds the program's name in front and a newline. */
 __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 
 /* The same for messages that a reader may provoke at will: an identical one is dropped for the next

@@ -159,7 +159,7 @@ Test(fs_read, damage_is_told_once)
 	uint64_t start = 1000 + 2 * 16384; /* of the block in the file */
 	read_damaged(&f, start, 50, said, sizeof(said));
 	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
-	cr_assert_neq(strstr(said, "entrofs: 'sample.efs': cannot read "
+	cr_assert_neq(strstr(said, "'sample.efs': cannot read "
 				   "'quantized/model.safetensors': tensor 'layer/0.weight': "),
 		      NULL, "%s", said);
 	cr_assert_neq(strstr(said, "block 2 at byte"), NULL, "%s", said);
