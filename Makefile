@@ -9,13 +9,17 @@
 #   make check-arm64    cross-build, run the unit tests and a real mount under emulation
 #   make bench          run the benchmarks; make fuzz: run each fuzz target for FUZZ_SECONDS
 #   make lint           formatting, static analysis, licence lines
-#   make install        into $(DESTDIR)$(PREFIX); make uninstall; make clean
+#   make install        into $(DESTDIR)$(PREFIX), mount.entrofs into $(DESTDIR)$(HELPER_DIR);
+#                       make uninstall; make clean
 #
 # Variables: V=1 shows commands; SAN=address,undefined or SAN=thread; CROSS=aarch64-linux-gnu;
 # CC, CFLAGS, LDFLAGS as usual (yours come last); BUILD is the output folder.
 
 VERSION      := 0.1.0
 PREFIX       ?= /usr/local
+# mount(8) looks for its helpers in /sbin alone, wherever programs are installed. Where that is a link
+# to /usr/sbin, a package must not bring a folder of this name.
+HELPER_DIR   ?= $(realpath /sbin)
 FUZZ_SECONDS ?= 60
 PYTHON       ?= /usr/bin/python3
 comma        := ,
@@ -91,7 +95,7 @@ FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH     := $(wildcard benchmarks/*.c)
 
 programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
-	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) \
+	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) $(BUILD)/mount.entrofs \
 	$(patsubst runtime-demo/%.c,$(BUILD)/%,$(wildcard $(DEMO_MAIN)))
 benchmarks := $(BENCH:%.c=$(BUILD)/%)
 unit_tests := $(UNIT:%.c=$(BUILD)/%)
@@ -160,6 +164,10 @@ $(BUILD)/entrofs: LIBS = $(FUSE_LIBS) $(IMAGE_LIBS)
 $(BUILD)/entrofs: $(BUILD)/fs/entrofs.o $(BUILD)/libfs.a $(BUILD)/libimage.a $(BUILD)/libcodec.a
 	$(link)
 
+# One program of two names.
+$(BUILD)/mount.entrofs: $(BUILD)/entrofs
+	$(call say,LN,$@)ln -sf entrofs $@
+
 # It links nothing of ours: a program that knows only the files it reads.
 $(BUILD)/entrofs-run: LIBS = $(JSON_LIBS) -lm
 $(BUILD)/entrofs-run: $(BUILD)/runtime-demo/entrofs-run.o $(BUILD)/libdemo.a
@@ -219,15 +227,26 @@ fuzz:
 lint:
 	+$(Q)tests/lint.sh
 
-man_pages = $(wildcard man/*.[1-8])
+man_pages  = $(wildcard man/*.[1-8])
+helper_dir = $(DESTDIR)$(HELPER_DIR)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BUILD)/mkentrofs $(BUILD)/entrofs $(BUILD)/entrofs-run $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/fsck.entrofs $(BUILD)/dump.entrofs $(DESTDIR)$(PREFIX)/sbin
 	for page in $(man_pages); do install -D -m 644 $$page \
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	$(if $(DESTDIR),install -d $(helper_dir))
+	@if [ -w $(helper_dir) ]; then \
+		set -x; ln -sf $(PREFIX)/bin/entrofs $(helper_dir)/mount.entrofs; \
+	else \
+		echo "$(helper_dir) is not writable: no mount.entrofs in it, so 'mount -t entrofs' will" \
+			"not work; 'entrofs' itself does"; \
+	fi
 
+# The helper may be that of an installation elsewhere.
 uninstall:
+	if [ "$$(readlink $(helper_dir)/mount.entrofs)" = $(PREFIX)/bin/entrofs ]; then \
+		rm -f $(helper_dir)/mount.entrofs; fi
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/mkentrofs bin/entrofs bin/entrofs-run \
 		sbin/fsck.entrofs sbin/dump.entrofs
 	for page in $(man_pages); do rm -f \

@@ -8,11 +8,14 @@
  */
 #include "codec/codec.h"
 #include "fs/log.h"
+#include "fs/mount_helper.h"
+#include "fs/mounted.h"
 #include "fs/ops.h"
 #include "fs/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -42,7 +45,7 @@ struct mount {
 __attribute__((format(printf, 2, 3))) static int cannot_mount(const struct mount *mount,
 							      const char *format, ...)
 {
-	char reason[1024];
+	char reason[PATH_MAX + 1024];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(reason, sizeof(reason), format, args);
@@ -87,10 +90,22 @@ static int open_image(struct mount *mount)
 	return 0;
 }
 
+/* True for /dev/fd/N: mount.fuse3 has mounted on our behalf and handed us its /dev/fuse. */
+static bool is_handed_over(const char *path)
+{
+	struct stat handed;
+	return strncmp(path, "/dev/fd/", 8) == 0 && stat(path, &handed) == 0 &&
+	       S_ISCHR(handed.st_mode);
+}
+
 static int find_mountpoint(struct mount *mount)
 {
 	const char *path = mount->options->mountpoint;
 	struct stat stat;
+	if (is_handed_over(path)) {
+		mount->mountpoint = strdup(path);
+		return mount->mountpoint ? 0 : cannot_mount(mount, "%s", strerror(ENOMEM));
+	}
 	mount->mountpoint = realpath(path, NULL);
 	if (!mount->mountpoint || lstat(mount->mountpoint, &stat)) {
 		int error = errno;
@@ -103,6 +118,9 @@ static int find_mountpoint(struct mount *mount)
 	}
 	if (!S_ISDIR(stat.st_mode))
 		return cannot_mount(mount, "mount point '%s': %s", path, strerror(ENOTDIR));
+	/* Another image goes on top, as with mount(8). */
+	if (mounted_is(mount->image_path, mount->mountpoint))
+		return cannot_mount(mount, "mount point '%s': it is mounted there already", path);
 	return 0;
 }
 
@@ -121,7 +139,6 @@ static char *session_words(const struct mount *mount)
 		     fuse_opt_add_opt_escaped(&words, fsname) ||
 		     (options->allow_other && fuse_opt_add_opt(&words, "allow_other")) ||
 		     (options->noatime && fuse_opt_add_opt(&words, "noatime")) ||
-		     (options->nodiratime && fuse_opt_add_opt(&words, "nodiratime")) ||
 		     (options->noexec && fuse_opt_add_opt(&words, "noexec"));
 	free(fsname);
 	if (failed) {
@@ -149,7 +166,7 @@ static int create_session(struct mount *mount)
 
 static int attach(struct mount *mount)
 {
-	if (find_mountpoint(mount) || create_session(mount))
+	if (create_session(mount))
 		return -1;
 	/* From here on a signal ends the loop, even one that has not begun, and so unmounts. */
 	if (fuse_set_signal_handlers(mount->session))
@@ -233,30 +250,74 @@ static int choose_kernel(void)
 	return -1;
 }
 
-static void print_version(void)
+/* A closed one would become the image's or the kernel's, until the daemon turns it into /dev/null.
+ */
+static int occupy_standard_streams(void)
 {
-	printf("entrofs %s\ndecoder: %s\nlibfuse: %s\n", ENTROFS_VERSION,
-	       codec_kernel_in_use()->name, fuse_pkgversion());
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR); /* fusermount3 may have them */
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
+
+/* --help and --version; an exit code. */
+static int print(const struct options *options, bool helper, int failure)
+{
+	if (options->command == OPTIONS_VERSION)
+		printf("%s %s\ndecoder: %s\nlibfuse: %s\n", program_invocation_short_name,
+		       ENTROFS_VERSION, codec_kernel_in_use()->name, fuse_pkgversion());
+	else if (helper)
+		mount_helper_print_help();
+	else
+		options_print_help();
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	log_error("cannot write 'standard output': %s", strerror(errno));
+	return failure;
+}
+
+/* What a mount(8) that says -N means: the image and the mount point are those of that namespace. */
+static int enter_namespace(const struct mount *mount)
+{
+	const char *name = mount->options->mount_namespace;
+	int error = name ? mount_helper_enter(name) : 0;
+	return error ? cannot_mount(mount, "mount namespace '%s': %s", name, strerror(-error)) : 0;
+}
+
+static int run(struct mount *mount)
+{
+	if (enter_namespace(mount) || open_image(mount) || find_mountpoint(mount))
+		return -1;
+	if (mount->options->fake)
+		return 0;
+	if (attach(mount))
+		return -1;
+	if (mount->options->verbose) {
+		printf("%s: %s mounted on %s.\n", program_invocation_short_name, mount->image_path,
+		       mount->mountpoint);
+		fflush(stdout); /* before there are two processes */
+	}
+	return serve(mount);
 }
 
 int main(int argc, char **argv)
 {
+	bool helper = mount_helper_is_called();
+	int usage = helper ? MOUNT_HELPER_USAGE : EXIT_USAGE;
+	int failure = helper ? MOUNT_HELPER_FAILED : EXIT_FAILURE;
 	struct options options;
-	if (options_parse(&options, argc, argv))
-		return EXIT_USAGE;
-	if (options.command == OPTIONS_HELP) {
-		options_print_help();
-		return EXIT_SUCCESS;
-	}
-	if (choose_kernel())
-		return EXIT_USAGE;
-	if (options.command == OPTIONS_VERSION) {
-		print_version();
-		return EXIT_SUCCESS;
-	}
+	if (occupy_standard_streams())
+		return failure;
+	if (helper ? mount_helper_parse(&options, argc, argv) : options_parse(&options, argc, argv))
+		return usage;
+	if (options.command != OPTIONS_HELP && choose_kernel())
+		return usage;
+	if (options.command != OPTIONS_MOUNT)
+		return print(&options, helper, failure);
 	log_libfuse();
 	struct mount mount = {.options = &options, .fd = -1};
-	int failed = open_image(&mount) || attach(&mount) || serve(&mount);
+	int failed = run(&mount);
 	unmount(&mount);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return failed ? failure : EXIT_SUCCESS;
 }

@@ -12,24 +12,55 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Words that mount(8) and fstab pass along and that say nothing new about a file system that is
- * always ro,nosuid,nodev. */
-static const char *const accepted_words[] = {
-    "ro",      "nosuid", "nodev",  "suid",     "dev",      "exec",       "async",       "sync",
-    "dirsync", "atime",  "user",   "nouser",   "users",    "auto",       "noauto",      "diratime",
-    "group",   "owner",  "nofail", "defaults", "relatime", "norelatime", "strictatime", "_netdev"};
+/*
+ * Words that mount(8) and fstab pass along and that say nothing new about a file system that is
+ * always ro,nosuid,nodev. rw is one of them: mount(8) passes it when nobody said rw or ro, and so a
+ * plain mount would fail; as with other read-only file systems, the mount is read-only all the
+ * same.
+ */
+static const char *const accepted_words[] = {"ro",         "rw",          "nosuid",
+					     "suid",       "nodev",       "dev",
+					     "sync",       "async",       "dirsync",
+					     "relatime",   "norelatime",  "nostrictatime",
+					     "diratime",   "nodiratime",  "lazytime",
+					     "nolazytime", "mand",        "nomand",
+					     "iversion",   "noiversion",  "silent",
+					     "loud",       "symfollow",   "user",
+					     "nouser",     "users",       "nousers",
+					     "owner",      "noowner",     "group",
+					     "nogroup",    "auto",        "noauto",
+					     "nofail",     "defaults",    "_netdev",
+					     "loop",       "nosymfollow", "default_permissions"};
+
+/* The same for NAME=VALUE. */
+static const char *const accepted_names[] = {"comment", "user", "loop", "helper", "uhelper"};
+
+/* Comments to other programs, see fstab(5) and mount(8). */
+static bool is_comment(const char *word)
+{
+	return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0;
+}
 
 static bool is_accepted(const char *word)
 {
 	for (size_t i = 0; i < sizeof(accepted_words) / sizeof(*accepted_words); i++)
 		if (strcmp(word, accepted_words[i]) == 0)
 			return true;
-	return strncmp(word, "x-", 2) == 0; /* comments to other programs, see fstab(5) */
+	return is_comment(word);
+}
+
+static bool is_accepted_name(const char *name, size_t size)
+{
+	for (size_t i = 0; i < sizeof(accepted_names) / sizeof(*accepted_names); i++)
+		if (strlen(accepted_names[i]) == size && memcmp(name, accepted_names[i], size) == 0)
+			return true;
+	return false;
 }
 
 /* Digits only, in the base, up to limit; *rest is what follows them. */
@@ -78,8 +109,17 @@ static int bad_value(const char *word, const char *wanted)
 	return -1;
 }
 
+static int unknown(const char *word, bool sloppy)
+{
+	if (sloppy)
+		return 0;
+	log_error("unknown mount option '%s'", word);
+	return -1;
+}
+
 /* One NAME=VALUE word; value follows the '='. */
-static int parse_assignment(struct options *options, const char *word, const char *value)
+static int parse_assignment(struct options *options, const char *word, const char *value,
+			    bool sloppy)
 {
 	size_t name = (size_t)(value - 1 - word);
 	uint64_t number;
@@ -87,77 +127,82 @@ static int parse_assignment(struct options *options, const char *word, const cha
 		if (parse_whole(value, 10, UINT32_MAX - 1, &number))
 			return bad_value(word, "a numeric user id");
 		options->uid = (uid_t)number;
-		return 0;
-	}
-	if (name == 3 && memcmp(word, "gid", name) == 0) {
+	} else if (name == 3 && memcmp(word, "gid", name) == 0) {
 		if (parse_whole(value, 10, UINT32_MAX - 1, &number))
 			return bad_value(word, "a numeric group id");
 		options->gid = (gid_t)number;
-		return 0;
-	}
-	if (name == 5 && memcmp(word, "umask", name) == 0) {
+	} else if (name == 5 && memcmp(word, "umask", name) == 0) {
 		if (parse_whole(value, 8, 0777, &number))
 			return bad_value(word, "an octal mask of permission bits");
 		options->umask = (mode_t)number;
-		return 0;
-	}
-	if (name == 6 && memcmp(word, "offset", name) == 0) {
+	} else if (name == 6 && memcmp(word, "offset", name) == 0) {
 		if (parse_size(value, &options->offset))
 			return bad_value(word, "a number of bytes, with k, M, G or T if you like,");
-		return 0;
-	}
-	log_error("unknown mount option '%s'", word);
-	return -1;
-}
-
-static int parse_word(struct options *options, const char *word)
-{
-	if (strcmp(word, "allow_other") == 0) {
-		options->allow_other = true;
-	} else if (strcmp(word, "noatime") == 0) {
-		options->noatime = true;
-	} else if (strcmp(word, "nodiratime") == 0) {
-		options->nodiratime = true;
-	} else if (strcmp(word, "noexec") == 0) {
-		options->noexec = true;
-	} else if (strcmp(word, "rw") == 0) {
-		log_error("mount option 'rw': the file system is read-only");
-		return -1;
-	} else if (!is_accepted(word)) {
-		log_error("unknown mount option '%s'", word);
-		return -1;
+	} else if (!is_accepted_name(word, name)) {
+		return unknown(word, sloppy);
 	}
 	return 0;
 }
 
-/* A list of words separated by commas, which are overwritten. */
-static int parse_words(struct options *options, char *words)
+static int parse_word(struct options *options, const char *word, bool sloppy)
+{
+	static const struct {
+		const char *word;
+		size_t flag; /* of struct options */
+		bool value;
+	} switches[] = {
+	    {"allow_other", offsetof(struct options, allow_other), true},
+	    {"noexec", offsetof(struct options, noexec), true},
+	    {"exec", offsetof(struct options, noexec), false},
+	    {"noatime", offsetof(struct options, noatime), true},
+	    {"atime", offsetof(struct options, noatime), false},
+	    {"strictatime", offsetof(struct options, noatime), false},
+	};
+	for (size_t i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
+		if (strcmp(word, switches[i].word) == 0) {
+			*(bool *)((char *)options + switches[i].flag) = switches[i].value;
+			return 0;
+		}
+	}
+	if (strcmp(word, "remount") == 0) {
+		log_error("mount option 'remount': unmount and mount again; 'mount -i -o "
+			  "remount,...' changes what concerns the kernel alone");
+		return -1;
+	}
+	return is_accepted(word) ? 0 : unknown(word, sloppy);
+}
+
+int options_add_words(struct options *options, char *words, bool sloppy)
 {
 	for (char *word = words, *next; word; word = next) {
 		next = strchr(word, ',');
 		if (next)
 			*next++ = '\0';
-		const char *equals = strchr(word, '=');
-		bool assignment = equals && strncmp(word, "x-", 2) != 0;
-		if (*word && (assignment ? parse_assignment(options, word, equals + 1)
-					 : parse_word(options, word)))
+		const char *equals = is_comment(word) ? NULL : strchr(word, '=');
+		if (*word && (equals ? parse_assignment(options, word, equals + 1, sloppy)
+				     : parse_word(options, word, sloppy)))
 			return -1;
 	}
 	return 0;
 }
 
-static int usage_error(void)
+int options_usage_error(void)
 {
-	fputs("Try 'entrofs --help' for more information.\n", stderr);
+	fprintf(stderr, "Try '%s --help' for more information.\n", program_invocation_short_name);
 	return -1;
 }
 
-static int parse_operands(struct options *options, int argc, char **argv)
+struct options options_defaults(void)
+{
+	return (struct options){.uid = getuid(), .gid = getgid()};
+}
+
+int options_set_operands(struct options *options, int argc, char **argv)
 {
 	if (argc != 2) {
 		log_error(argc < 2 ? "an image and a mount point are needed"
 				   : "only one image and one mount point at a time");
-		return usage_error();
+		return options_usage_error();
 	}
 	options->image = argv[0];
 	options->mountpoint = argv[1];
@@ -170,7 +215,7 @@ int options_parse(struct options *options, int argc, char **argv)
 	    {"foreground", no_argument, NULL, 'f'},    {"debug", no_argument, NULL, 'd'},
 	    {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'V'},
 	    {"options", required_argument, NULL, 'o'}, {0}};
-	*options = (struct options){.uid = getuid(), .gid = getgid()};
+	*options = options_defaults();
 	int letter;
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	while ((letter = getopt_long(argc, argv, "dfho:sV", longs, NULL)) != -1) {
@@ -186,8 +231,8 @@ int options_parse(struct options *options, int argc, char **argv)
 			options->single_thread = true;
 			break;
 		case 'o':
-			if (parse_words(options, optarg))
-				return usage_error();
+			if (options_add_words(options, optarg, false))
+				return options_usage_error();
 			break;
 		case 'h':
 			options->command = OPTIONS_HELP;
@@ -196,10 +241,10 @@ int options_parse(struct options *options, int argc, char **argv)
 			options->command = OPTIONS_VERSION;
 			return 0;
 		default:
-			return usage_error();
+			return options_usage_error();
 		}
 	}
-	return parse_operands(options, argc - optind, argv + optind);
+	return options_set_operands(options, argc - optind, argv + optind);
 }
 
 void options_print_help(void)
@@ -216,7 +261,7 @@ void options_print_help(void)
 	      "      allow_other   let other users in; unless root, /etc/fuse.conf must say\n"
 	      "                    user_allow_other\n"
 	      "      offset=BYTES  where the image starts in its file; k, M, G, T are 1024s\n"
-	      "      noexec, noatime, nodiratime\n"
+	      "      noexec, noatime\n"
 	      "                    as for mount(8); ro, nosuid and nodev are always in force\n"
 	      "  -h, --help        print this and exit\n"
 	      "  -V, --version     print the version and the decoder in use and exit\n"

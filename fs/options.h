@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* options.h - the command line of entrofs. */
+/*
+ * options.h - the command line of entrofs, and what it shares with that of mount.entrofs.
+ *
+ * All parsers overwrite their arguments.
+ */
 #ifndef ENTROFS_OPTIONS_H
 #define ENTROFS_OPTIONS_H
 
@@ -17,16 +21,33 @@ struct options {
 	bool debug; /* log every request */
 	bool single_thread;
 	bool allow_other;
-	bool noatime, nodiratime, noexec;
+	bool noatime, noexec;
 	uint64_t offset; /* bytes, of the image in the file */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;
+	/* Of mount.entrofs alone: */
+	bool fake;                   /* do everything but mount */
+	bool verbose;                /* say what was mounted */
+	const char *mount_namespace; /* file of the one to mount in; NULL: our own */
 };
+
+/* What holds when nothing is said, with the identity of the process. */
+struct options options_defaults(void);
 
 /* Fills *options from the command line and the identity of the process. -1 after a message about
  * wrong usage. */
 int options_parse(struct options *options, int argc, char **argv);
+
+/* Takes in a list of mount options separated by commas. -1 after a message about one that is wrong;
+ * sloppy: unknown ones are ignored. */
+int options_add_words(struct options *options, char *words, bool sloppy);
+
+/* Takes in image and mount point. -1 after a message if there are not just these two. */
+int options_set_operands(struct options *options, int argc, char **argv);
+
+/* Says where there is help; always -1. */
+int options_usage_error(void);
 
 void options_print_help(void);
 

@@ -13,9 +13,12 @@ import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
-USAGE = {"mkentrofs": 2, "entrofs": 2, "fsck.entrofs": 16, "dump.entrofs": 2, "entrofs-run": 2}
-FAILED = {"mkentrofs": 1, "entrofs": 1, "fsck.entrofs": 8, "dump.entrofs": 1, "entrofs-run": 1}
-OPERANDS = {"mkentrofs": 2, "entrofs": 2, "fsck.entrofs": 1, "dump.entrofs": 1, "entrofs-run": 1}
+USAGE = {"mkentrofs": 2, "entrofs": 2, "fsck.entrofs": 16, "dump.entrofs": 2, "entrofs-run": 2,
+         "mount.entrofs": 1}
+FAILED = {"mkentrofs": 1, "entrofs": 1, "fsck.entrofs": 8, "dump.entrofs": 1, "entrofs-run": 1,
+          "mount.entrofs": 32}
+OPERANDS = {"mkentrofs": 2, "entrofs": 2, "fsck.entrofs": 1, "dump.entrofs": 1, "entrofs-run": 1,
+            "mount.entrofs": 2}
 
 
 def run(program, *arguments, stdout=subprocess.PIPE):

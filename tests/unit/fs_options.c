@@ -75,7 +75,7 @@ Test(fs_options, every_option)
 	    accepted(WORDS("-fs", "image", "-o", "uid=1,gid=4294967294,,umask=27", "point",
 			   "-oallow_other,offset=12k,noexec,noatime"));
 	cr_assert(options.foreground && options.single_thread && options.allow_other);
-	cr_assert(options.noexec && options.noatime && !options.nodiratime);
+	cr_assert(options.noexec && options.noatime);
 	cr_assert_eq(options.uid, 1);
 	cr_assert_eq(options.gid, 4294967294);
 	cr_assert_eq(options.umask, 027);
@@ -141,7 +141,7 @@ Test(fs_options, refusals)
 		snprintf(named, sizeof(named), "'%s'", words[i]);
 		refused(WORDS("a", "b", "-o", list), named);
 	}
-	refused(WORDS("a", "b", "-o", "rw"), "read-only");
+	refused(WORDS("a", "b", "-o", "remount,ro"), "'remount'");
 	refused(WORDS("a"), "mount point");
 	refused(WORDS("-f"), "image");
 	refused(WORDS("a", "b", "c"), "only");
