@@ -66,8 +66,7 @@ static int begin(struct writer *w, size_t steps, struct diag *diag)
 		return diag_fail(diag, "cannot write '%s': %s", file, strerror(errno));
 	w->sampler.temperature = (float)w->options->temperature;
 	sampler_seed(&w->sampler, w->options->seed);
-	w->out.skip_space =
-	    *w->options->prompt == '\0' && tokenizer_begins_with_space(w->tokenizer);
+	w->out.skip_space = *w->options->prompt == '\0' && tokenizer_strips_space(w->tokenizer);
 	return 0;
 }
 

@@ -17,7 +17,12 @@ struct rules {
 	/* BYTE_LEVEL: a token is written in 256 printable characters, one for each byte.
 	   CHARACTERS: a token is text with U+2581 for a space (as SentencePiece writes it). */
 	enum { BYTE_LEVEL, CHARACTERS } style;
-	bool prefix_space; /* a piece of text gets a space in front */
+	/* A space put in front of a text, or of each piece of it between added tokens; UNLESS: of
+	   those that do not begin with one. */
+	enum { PREFIX_NEVER, PREFIX_FIRST_UNLESS, PREFIX_UNLESS, PREFIX_ALWAYS } prefix_space;
+	bool strip_space;  /* decoding takes a space away from the beginning of a text */
+	bool split_spaces; /* CHARACTERS: every space begins a word; else the text is one */
+	bool fuse_unknown; /* CHARACTERS: one unknown token for several in a row */
 	bool split_digits; /* every digit is a word of its own */
 	bool whole_words;  /* a word that is a token is not built from merges */
 	int prefix[RULES_MAX_AFFIXES], suffix[RULES_MAX_AFFIXES]; /* around every text */

@@ -152,11 +152,30 @@ static int encode_word(const struct tokenizer *t, const char *word, size_t n, st
 	return bpe_merge(&t->vocabulary, ids, begin, diag);
 }
 
+/* True if a piece of text, which begins the text or not, gets a space in front. */
+static bool needs_space(const struct tokenizer *t, const char *piece, size_t n, bool first)
+{
+	const bool has_one = n > 0 && (piece[0] == ' ' || (t->rules.style == CHARACTERS && n >= 3 &&
+							   memcmp(piece, blank, 3) == 0));
+
+	switch (t->rules.prefix_space) {
+	case PREFIX_ALWAYS:
+		return n > 0;
+	case PREFIX_UNLESS:
+		return n > 0 && !has_one;
+	case PREFIX_FIRST_UNLESS:
+		return n > 0 && !has_one && first;
+	case PREFIX_NEVER:
+		break;
+	}
+	return false;
+}
+
 /* A piece of text between digits, or all of it. */
 static int encode_words(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
 			struct diag *diag)
 {
-	const size_t added = t->rules.prefix_space && n > 0 && text[0] != ' ';
+	const size_t added = needs_space(t, text, n, false);
 	char *copy = diag_allocate(n + 1, 1, diag);
 	int result = copy ? 0 : -1;
 
@@ -188,9 +207,10 @@ static int encode_bytes(const struct tokenizer *t, const char *text, size_t n, s
 	return encode_words(t, text + begin, n - begin, ids, diag);
 }
 
-/* One character, given as its bytes, that may have no token: then its bytes have. */
-static int encode_character(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
-			    struct diag *diag)
+/* One character, given as its bytes, that may have no token: then its bytes have. Its word begins
+   at a token of ids. */
+static int encode_character(const struct tokenizer *t, const char *text, size_t n, size_t begin,
+			    struct ids *ids, struct diag *diag)
 {
 	const int id = vocabulary_find(&t->vocabulary, text, n);
 	bool bytes = true;
@@ -200,7 +220,10 @@ static int encode_character(const struct tokenizer *t, const char *text, size_t 
 	for (size_t i = 0; i < n; i++)
 		bytes = bytes && t->byte_ids[(uint8_t)text[i]] >= 0;
 	if (!bytes && t->unknown >= 0)
-		return ids_append(ids, t->unknown, diag);
+		return t->rules.fuse_unknown && ids->count > begin &&
+			       ids->at[ids->count - 1] == t->unknown
+			   ? 0
+			   : ids_append(ids, t->unknown, diag);
 	if (!bytes)
 		return diag_fail(diag, "cannot encode the text: a character has no token");
 	for (size_t i = 0; i < n; i++)
@@ -209,34 +232,49 @@ static int encode_character(const struct tokenizer *t, const char *text, size_t 
 	return 0;
 }
 
-static int encode_characters(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
-			     struct diag *diag)
+/* A space, which may begin a word: *begin is where in ids the one before began. */
+static int encode_blank(const struct tokenizer *t, size_t *begin, struct ids *ids,
+			struct diag *diag)
 {
-	const size_t begin = ids->count;
+	if (t->rules.split_spaces) {
+		if (bpe_merge(&t->vocabulary, ids, *begin, diag) != 0)
+			return -1;
+		*begin = ids->count;
+	}
+	return encode_character(t, blank, 3, *begin, ids, diag);
+}
 
-	if (n == 0)
-		return 0;
-	if (t->rules.prefix_space && encode_character(t, blank, 3, ids, diag) != 0)
+static int encode_characters(const struct tokenizer *t, const char *text, size_t n, bool first,
+			     struct ids *ids, struct diag *diag)
+{
+	size_t begin = ids->count;
+
+	if (needs_space(t, text, n, first) && encode_blank(t, &begin, ids, diag) != 0)
 		return -1;
 	for (size_t at = 0, length; at < n; at += length) {
+		int result;
+
 		(void)utf8_class(text + at, n - at, &length);
-		if (text[at] == ' ' ? encode_character(t, blank, 3, ids, diag)
-				    : encode_character(t, text + at, length, ids, diag))
+		if (text[at] == ' ' || (length == 3 && memcmp(text + at, blank, 3) == 0))
+			result = encode_blank(t, &begin, ids, diag);
+		else
+			result = encode_character(t, text + at, length, begin, ids, diag);
+		if (result != 0)
 			return -1;
 	}
 	return bpe_merge(&t->vocabulary, ids, begin, diag);
 }
 
-/* Text without added tokens. */
-static int encode_piece(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
-			struct diag *diag)
+/* Text without added tokens, which begins the whole text or not. */
+static int encode_piece(const struct tokenizer *t, const char *text, size_t n, bool first,
+			struct ids *ids, struct diag *diag)
 {
 	return t->rules.style == BYTE_LEVEL ? encode_bytes(t, text, n, ids, diag)
-					    : encode_characters(t, text, n, ids, diag);
+					    : encode_characters(t, text, n, first, ids, diag);
 }
 
-static int encode_text(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
-		       struct diag *diag)
+int tokenizer_encode_bare(const struct tokenizer *t, const char *text, size_t n, struct ids *ids,
+			  struct diag *diag)
 {
 	size_t begin = 0;
 
@@ -247,38 +285,22 @@ static int encode_text(const struct tokenizer *t, const char *text, size_t n, st
 			at++;
 			continue;
 		}
-		if (encode_piece(t, text + begin, at - begin, ids, diag) != 0 ||
+		if (encode_piece(t, text + begin, at - begin, begin == 0, ids, diag) != 0 ||
 		    ids_append(ids, added, diag) != 0)
 			return -1;
 		at += t->vocabulary.tokens[added].length;
 		begin = at;
 	}
-	return encode_piece(t, text + begin, n - begin, ids, diag);
-}
-
-static int check_utf8(const char *text, size_t n, struct diag *diag)
-{
-	uint32_t code;
-
-	for (size_t at = 0; at < n;) {
-		const int length = utf8_read(text + at, n - at, &code);
-
-		if (length <= 0)
-			return diag_fail(diag, "cannot encode the prompt: it is not UTF-8");
-		at += (size_t)length;
-	}
-	return 0;
+	return encode_piece(t, text + begin, n - begin, begin == 0, ids, diag);
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, struct ids *ids,
 		     struct diag *diag)
 {
-	if (check_utf8(text, size, diag) != 0)
-		return -1;
 	for (size_t i = 0; i < t->rules.prefix_count; i++)
 		if (ids_append(ids, t->rules.prefix[i], diag) != 0)
 			return -1;
-	if (encode_text(t, text, size, ids, diag) != 0)
+	if (tokenizer_encode_bare(t, text, size, ids, diag) != 0)
 		return -1;
 	for (size_t i = 0; i < t->rules.suffix_count; i++)
 		if (ids_append(ids, t->rules.suffix[i], diag) != 0)
@@ -361,7 +383,68 @@ bool tokenizer_is_special(const struct tokenizer *t, int id)
 	return token != NULL && token->special;
 }
 
-bool tokenizer_begins_with_space(const struct tokenizer *t)
+bool tokenizer_is_added(const struct tokenizer *t, int id)
 {
-	return t->rules.style == CHARACTERS && t->rules.prefix_space;
+	const struct token *token = token_at(t, id);
+
+	return token != NULL && token->added;
+}
+
+bool tokenizer_strips_space(const struct tokenizer *t)
+{
+	return t->rules.strip_space;
+}
+
+/* --- the promise ------------------------------------------------------------------------------ */
+
+/* True if the text of this token decodes to itself: so it does not matter whether it was found as
+   an added token or built from merges. */
+static bool stands_for_itself(const struct tokenizer *t, const struct token *token)
+{
+	char *out = malloc(token->length + 1);
+	bool same = false;
+
+	if (out != NULL && t->rules.style == BYTE_LEVEL)
+		same = decode_bytes(t, token, out) == token->length &&
+		       memcmp(out, token->text, token->length) == 0;
+	else if (out != NULL)
+		same = strstr(token->text, blank) == NULL;
+	free(out);
+	return same;
+}
+
+/* Characters: a byte's token is only that, never part of what merges. */
+static bool is_byte_token(const struct tokenizer *t, int id)
+{
+	for (size_t byte = 0; byte < 256; byte++)
+		if (t->byte_ids[byte] == id)
+			return true;
+	return false;
+}
+
+bool tokenizer_is_lossless(const struct tokenizer *t)
+{
+	const struct vocabulary *v = &t->vocabulary;
+	const bool characters = t->rules.style == CHARACTERS;
+
+	for (size_t byte = 0; byte < 256; byte++)
+		if (t->byte_ids[byte] < 0 || (characters && v->tokens[t->byte_ids[byte]].added))
+			return false;
+	for (size_t i = 0; i < v->added_count; i++) {
+		const struct token *token = &v->tokens[v->added[i]];
+
+		if (vocabulary_find(v, token->text, token->length) >= 0 &&
+		    !stands_for_itself(t, token))
+			return false;
+	}
+	if (!characters)
+		return t->rules.prefix_space == PREFIX_NEVER;
+	for (size_t i = 0; i < v->merge_count; i++)
+		if (is_byte_token(t, v->merges[i].left) || is_byte_token(t, v->merges[i].right) ||
+		    is_byte_token(t, v->merges[i].result))
+			return false;
+	return vocabulary_find(v, blank, 3) >= 0 &&
+	       (t->rules.prefix_space == PREFIX_ALWAYS
+		    ? t->rules.strip_space
+		    : t->rules.prefix_space == PREFIX_NEVER && !t->rules.strip_space);
 }

@@ -33,10 +33,15 @@ int ids_append(struct ids *ids, int id, struct diag *diag);
 struct tokenizer *tokenizer_create(json_t *json, size_t vocab, struct diag *diag);
 void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
 
-/* Appends the tokens of the text and what the post-processor puts around it. On failure ids hold
-   some of them. */
+/* Appends the tokens of the text and what the post-processor puts around it. Any bytes are a text:
+   those that are not UTF-8 are characters by themselves. Fails for a character that has no token,
+   none for its bytes, and that no token stands for; then ids hold some of the text. */
 int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
 		     struct ids *ids, struct diag *diag);
+
+/* The same without what the post-processor puts around it. */
+int tokenizer_encode_bare(const struct tokenizer *tokenizer, const char *text, size_t size,
+			  struct ids *ids, struct diag *diag);
 
 /* The most bytes that one token stands for. */
 size_t tokenizer_longest(const struct tokenizer *tokenizer);
@@ -48,7 +53,14 @@ size_t tokenizer_decode(const struct tokenizer *tokenizer, int id, char *out);
 /* True for a token that marks something and is not shown. */
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int id);
 
-/* True if a space that begins a decoded text was put there by tokenizer_encode(). */
-bool tokenizer_begins_with_space(const struct tokenizer *tokenizer);
+/* True for a token that is found in a text before anything else, special ones among them. */
+bool tokenizer_is_added(const struct tokenizer *tokenizer, int id);
+
+/* True if decoding takes a space away from the beginning of a text. */
+bool tokenizer_strips_space(const struct tokenizer *tokenizer);
+
+/* True if every text can be encoded and decodes to itself, after tokenizer_strips_space(). On
+   characters, only a text without U+2581 and added tokens. */
+bool tokenizer_is_lossless(const struct tokenizer *tokenizer);
 
 #endif

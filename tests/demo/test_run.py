@@ -448,11 +448,17 @@ class Hostile(Folders):
                 self.replace(path, name, text)
                 self.refuses(path, os.path.basename(name))
 
-    def test_prompt_must_be_utf8(self):
+    def test_bytes_that_are_no_text(self):
+        """Each byte that is not part of a character is one by itself, and has its own token."""
+        printable = [*range(33, 127), *range(161, 173), *range(174, 256)]  # in byte-level tokenizers
+        others = [byte for byte in range(256) if byte not in printable]
+        with open(os.path.join(NOVELLA, "tokenizer.json"), encoding="utf-8") as file:
+            vocabulary = json.load(file)["model"]["vocab"]
         for prompt in (b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"):
-            done = run(self.folder(NOVELLA, 8), b"-p" + prompt)
-            self.assertEqual(done.returncode, 1)
-            self.assertIn(b"it is not UTF-8", done.stderr)
+            done = run(NOVELLA, "--tokenize", b"-p" + prompt)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            characters = [chr(byte if byte in printable else 256 + others.index(byte)) for byte in prompt]
+            self.assertEqual(done.stdout.split(), [b"%d" % vocabulary[each] for each in characters])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ fi
 
 # fuzzer-no-link instruments the libraries; the target itself brings libFuzzer's main.
 flags="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
-libraries=("$build"/lib{mkfs,quantizer,image,codec}.a)
+libraries=("$build"/lib{demo,mkfs,quantizer,image,codec}.a)
 make CC=clang BUILD=$build CFLAGS="$flags" "${libraries[@]}"
 for name in "${targets[@]}"; do
 	make CC=clang BUILD=$build CFLAGS="$flags" "$build/tests/fuzz/$name.o"

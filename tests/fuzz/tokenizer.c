@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokenizer.c - fuzz target: whatever a tokenizer.json holds, it is refused with a line or encodes
+ * and decodes any text within its bounds; and where a round trip is promised, it is kept.
+ *
+ * Input: 2 bytes, the size of the text (little-endian), the text, then the JSON.
+ */
+#include "runtime-demo/tokenizer.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VOCAB = 1 << 16 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void *allocate(size_t size)
+{
+	void *memory = malloc(size ? size : 1);
+
+	require(memory != NULL);
+	return memory;
+}
+
+/* Decodes all; every token fits where it is promised to. *any_added: an added token is there. */
+static char *decode(const struct tokenizer *t, const struct ids *ids, size_t *length,
+		    int *any_added)
+{
+	const size_t longest = tokenizer_longest(t);
+	char *text = allocate(longest * ids->count), *piece = allocate(longest);
+
+	*length = 0;
+	*any_added = 0;
+	for (size_t i = 0; i < ids->count; i++) {
+		const size_t n = tokenizer_decode(t, ids->at[i], piece);
+
+		require(ids->at[i] >= 0 && ids->at[i] < VOCAB && n <= longest);
+		memcpy(text + *length, piece, n);
+		*length += n;
+		*any_added |= tokenizer_is_added(t, ids->at[i]);
+	}
+	free(piece);
+	return text;
+}
+
+static void check_round_trip(const struct tokenizer *t, const char *text, size_t n,
+			     const struct ids *ids)
+{
+	int any_added;
+	size_t length, stripped;
+	char *back = decode(t, ids, &length, &any_added);
+	const int strips = tokenizer_strips_space(t);
+
+	stripped = strips && length > 0 && back[0] == ' ';
+	if (tokenizer_is_lossless(t) && (!strips || !any_added) &&
+	    memmem(text, n, "\xe2\x96\x81", 3) == NULL)
+		require(length - stripped == n && memcmp(back + stripped, text, n) == 0);
+	free(back);
+}
+
+static void check_text(const struct tokenizer *t, const char *text, size_t n)
+{
+	struct ids bare = {0}, whole = {0};
+	struct diag diag = {""};
+
+	if (tokenizer_encode_bare(t, text, n, &bare, &diag) == 0) {
+		check_round_trip(t, text, n, &bare);
+		require(tokenizer_encode(t, text, n, &whole, &diag) == 0);
+		require(whole.count >= bare.count);
+		require(diag.text[0] == '\0');
+	} else {
+		require(diag.text[0] != '\0' && !tokenizer_is_lossless(t));
+	}
+	free(bare.at);
+	free(whole.at);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t n = size < 2 ? 0 : (size_t)(data[0] | data[1] << 8);
+	struct diag diag = {""};
+	struct tokenizer *tokenizer;
+	char *text;
+	json_t *json;
+
+	if (size < 2 + n)
+		return 0;
+	json = json_loadb((const char *)data + 2 + n, size - 2 - n, JSON_REJECT_DUPLICATES, NULL);
+	if (json == NULL)
+		return 0;
+	tokenizer = tokenizer_create(json, VOCAB, &diag);
+	json_decref(json);
+	if (tokenizer == NULL) {
+		require(diag.text[0] != '\0' && strchr(diag.text, '\n') == NULL);
+		return 0;
+	}
+	text = allocate(n); /* exactly, so that the address sanitizer sees the first byte beyond */
+	memcpy(text, data + 2, n);
+	check_text(tokenizer, text, n);
+	free(text);
+	tokenizer_destroy(tokenizer);
+	return 0;
+}
