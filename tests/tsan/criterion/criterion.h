@@ -49,6 +49,14 @@ static struct criterion_case *criterion_cases;
 		}                                                                                  \
 	} while (0)
 
+/* An expectation that fails ends the test here, too. */
+#define cr_expect          cr_assert
+#define cr_expect_eq       cr_assert_eq
+#define cr_expect_leq      cr_assert_leq
+#define cr_expect_geq      cr_assert_geq
+#define cr_expect_null     cr_assert_null
+#define cr_expect_not_null cr_assert_not_null
+
 #define cr_assert(holds, ...)        criterion_check((holds), __VA_ARGS__)
 #define cr_assert_eq(a, b, ...)      criterion_check((a) == (b), __VA_ARGS__)
 #define cr_assert_neq(a, b, ...)     criterion_check((a) != (b), __VA_ARGS__)
