@@ -222,7 +222,8 @@ class Text(Folders):
 
     def test_stories_text(self):
         text = self.text(self.folder(STORIES, 8), "--tokens=64")
-        self.assertTrue(text.startswith("Once upon a time, there was a little girl named Lily."), text)
+        self.assertTrue(text.startswith("Once upon a time, there was a little girl named Lily. "
+                                        "She loved to play outside in the park."), text)
 
     def test_same_seed_same_text(self):
         folder = self.folder(NOVELLA, 8)
