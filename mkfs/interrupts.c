@@ -7,15 +7,20 @@
 
 static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
-void interrupts_hold(struct interrupts *interrupts)
+void interrupts_heeded(sigset_t *signals)
 {
-	sigemptyset(&interrupts->held);
+	sigemptyset(signals);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
 		struct sigaction action;
 
 		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&interrupts->held, numbers[i]);
+			sigaddset(signals, numbers[i]);
 	}
+}
+
+void interrupts_hold(struct interrupts *interrupts)
+{
+	interrupts_heeded(&interrupts->held);
 	pthread_sigmask(SIG_BLOCK, &interrupts->held, &interrupts->before);
 }
 

@@ -14,6 +14,9 @@ struct interrupts {
 	sigset_t held, before;
 };
 
+/* Which of the three end the program: those that are ignored do not. */
+void interrupts_heeded(sigset_t *signals);
+
 /* From here on, for this thread and those it will start. */
 void interrupts_hold(struct interrupts *interrupts);
 

@@ -8,6 +8,7 @@
 #include "mkfs/output.h"
 
 #include "mkfs/cli.h"
+#include "mkfs/interrupts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,17 +94,10 @@ static void *watch(void *context)
 /* Before there is anything to leave behind. */
 static void catch_signals(struct output *output)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 	/* A write that fails is reported by whoever writes. */
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-	sigemptyset(&output->signals);
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		struct sigaction action;
-		/* What is ignored (nohup) stays so. */
-		if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&output->signals, numbers[i]);
-	}
+	interrupts_heeded(&output->signals);
 	pthread_sigmask(SIG_BLOCK, &output->signals, &output->mask);
 	sigaction(SIGPIPE, &ignore, &output->on_pipe);
 	sigaction(SIGXFSZ, &ignore, &output->on_too_big);
