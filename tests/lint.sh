@@ -35,8 +35,8 @@ spdx() {
 	missing=$(git ls-files '*.c' '*.h' '*.sh' '*.py' Makefile .ci/run | xargs grep -L SPDX-License-Identifier)
 	[ -z "$missing" ] || { echo "no SPDX line: $missing"; return 1; }
 }
-unfinished() {
-	! grep -nE '\b(TODO|FIXME|XXX|HACK)\b' "${sources[@]}"
+unfinished() { # the brackets keep the pattern from finding itself
+	! grep -nE '\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b' "${sources[@]}"
 }
 direction() { # one direction of dependency: codec <- image <- mkfs, fs; quantizer <- mkfs
 	! grep -nE '#include "(image|quantizer|mkfs|fs)/' codec/*.[ch] codec/*/*.[ch] &&
