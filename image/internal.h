@@ -4,16 +4,15 @@
 #define ENTROFS_IMAGE_INTERNAL_H
 
 #include "codec/codec.h"
+#include "image/cache.h"
 #include "image/catalog.h"
 #include "image/io.h"
 #include "image/reader.h"
 #include "image/section.h"
 
-#include <stdatomic.h>
-
 enum { INDEX_STEP = 64 }; /* blocks between two stored offsets of an index */
 
-/* A stream's index, validated. Immutable once published. */
+/* A stream's index, validated. Immutable. */
 struct stream_index {
 	uint64_t blocks;
 	uint8_t *raw; /* malloc'ed: the index as it is on disk; the next five point
@@ -32,8 +31,8 @@ struct image {
 	struct image_file file;
 	struct efs_superblock super;
 	struct catalog catalog;
-	_Atomic(struct stream_index *) *indexes; /* one per stream; NULL until loaded */
-	_Atomic(struct section_map *) *blobs;    /* one per blob; NULL until loaded */
+	/* A stream_index for each stream, then a section_map for each blob. */
+	struct cache indexes;
 };
 
 struct image_scratch {
@@ -52,7 +51,22 @@ struct image_scratch {
  */
 int efs_image_check_same(const struct image *image, struct image_diag *diag);
 
+/* stream.c: the index of a stream, read and validated. */
+int efs_stream_index_load(const struct image *image, uint32_t stream, struct stream_index **index,
+			  struct image_diag *diag);
 void efs_stream_index_free(struct stream_index *index);
+uint64_t efs_stream_index_size(const struct efs_stream *stream); /* bytes that it takes */
+
+/* indexes.c: what is in memory of an image whose catalog is there. */
+int efs_image_init_indexes(struct image *image);
+int efs_image_hold_map(struct image *image, uint32_t blob, const struct section_map **map,
+		       struct image_diag *diag);
+void efs_image_release_map(struct image *image, uint32_t blob);
+
+static inline const struct stream_index *held_index(const struct image *image, uint32_t stream)
+{
+	return efs_cache_held(&image->indexes, stream);
+}
 
 static inline uint32_t block_raw_size(const struct efs_stream *stream, uint64_t block)
 {

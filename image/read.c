@@ -153,37 +153,13 @@ ssize_t image_read_stream(struct image *image, uint32_t stream, uint64_t offset,
 	wanted.size = size;
 	if (!size)
 		return 0;
-	err = image_load_index(image, stream, diag);
+	err = image_hold_index(image, stream, diag);
+	if (err)
+		return err;
 	while (!err && wanted.size)
 		err = read_run(image, stream, &wanted, scratch, diag);
+	image_release_index(image, stream);
 	return err ? err : (ssize_t)size;
-}
-
-/* The blob's chunk sizes, loaded on first use and published like a stream's index. */
-static int blob_map(struct image *image, uint32_t blob, const struct section_map **map,
-		    struct image_diag *diag)
-{
-	_Atomic(struct section_map *) *slot = &image->blobs[blob];
-	struct section_map *made, *there = atomic_load_explicit(slot, memory_order_acquire);
-	int err;
-
-	if (!there) {
-		err = efs_section_map_load(&made, &image->file, image_blob(image, blob), diag);
-		if (err)
-			return err;
-		err = efs_image_check_same(image, diag);
-		if (err) {
-			free(made);
-			return err;
-		}
-		if (atomic_compare_exchange_strong_explicit(
-			slot, &there, made, memory_order_acq_rel, memory_order_acquire))
-			there = made;
-		else
-			free(made);
-	}
-	*map = there;
-	return 0;
 }
 
 static int read_chunk(struct image *image, const struct section_map *map, struct wanted *wanted,
@@ -223,9 +199,12 @@ ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, voi
 	wanted.size = size;
 	if (!size)
 		return 0;
-	err = blob_map(image, blob, &map, &detail);
-	while (!err && wanted.size)
-		err = read_chunk(image, map, &wanted, scratch, &detail);
+	err = efs_image_hold_map(image, blob, &map, &detail);
+	if (!err) {
+		while (!err && wanted.size)
+			err = read_chunk(image, map, &wanted, scratch, &detail);
+		efs_image_release_map(image, blob);
+	}
 	if (err)
 		return image_fail(diag, err, "blob %u: %s", blob, detail.text);
 	return (ssize_t)size;

@@ -104,12 +104,7 @@ static int open_catalog(struct image *image, struct image_diag *diag)
 	err = efs_catalog_parse(&image->catalog, raw, section->raw_size, &image->super, diag);
 	if (err)
 		return err;
-	image->indexes =
-	    calloc((size_t)image->catalog.header->stream_count + 1, sizeof(*image->indexes));
-	image->blobs = calloc((size_t)image->catalog.header->blob_count + 1, sizeof(*image->blobs));
-	if (!image->indexes || !image->blobs)
-		return image_fail(diag, -ENOMEM, "out of memory");
-	return 0;
+	return efs_image_init_indexes(image) ? image_fail(diag, -ENOMEM, "out of memory") : 0;
 }
 
 int image_open(struct image **image, int fd, uint64_t offset, struct image_diag *diag)
@@ -149,14 +144,7 @@ void image_close(struct image *image)
 {
 	if (!image)
 		return;
-	if (image->indexes)
-		for (uint32_t i = 0; i < image->catalog.header->stream_count; i++)
-			efs_stream_index_free(atomic_load(&image->indexes[i]));
-	if (image->blobs)
-		for (uint32_t i = 0; i < image->catalog.header->blob_count; i++)
-			free(atomic_load(&image->blobs[i]));
-	free(image->indexes);
-	free(image->blobs);
+	efs_cache_destroy(&image->indexes);
 	efs_catalog_free(&image->catalog);
 	free(image);
 }

@@ -4,9 +4,9 @@
  *
  * image_open() validates the superblock, the catalog and every extent, so that handles (node,
  * tensor, stream numbers below their counts) are always good. A stream's block index is loaded and
- * validated whole on first use. After open an image is immutable but for these indexes, which are
- * published atomically: any number of threads may read at once, each with an image_scratch of its
- * own, and no lock is ever held.
+ * validated whole when it is needed and may go again, see "Indexes in memory". But for these an
+ * open image is immutable: any number of threads may read at once, each with an image_scratch of
+ * its own, and no lock is held while anything is read or decoded.
  *
  * Results: 0 (or a count) on success, else a negative errno; -EUCLEAN means that the image is
  * damaged or hostile, -ENOTSUP that it needs a newer program, and the diag says what and where.
@@ -72,15 +72,46 @@ struct image_block {
 	uint8_t argument;
 };
 
-/* Loads the stream's index if it is not there yet. */
-int image_load_index(struct image *image, uint32_t stream, struct image_diag *diag);
-
-/* Frees the stream's index; it is loaded again on the next use. No thread may be using the stream.
+/*
+ * Indexes in memory.
+ *
+ * To read from a stream takes its index, to read from a blob the table of its chunks: both are
+ * called indexes here. They cost up to 64 times what is stored of them, and a code table costs 6 KB
+ * for 256 bytes; so they are counted, and there is a budget for all of an image's.
+ *
+ * An index stays where it is as long as somebody holds it. Those that nobody holds stay as long as
+ * all together are within the budget; then those go first that were not used for longest (by second
+ * chance, not exactly). So what they take is at most the budget and what is held at the moment, in
+ * which an index counts from before it is loaded; one that is alone may exceed the budget.
+ *
+ * The functions below that read bytes hold what they need by themselves. Whoever looks at blocks
+ * holds the stream's index meanwhile. One thread may hold several indexes, and one several times.
+ * To hold an index that is there, and to release it, is an atomic operation or two, without a lock.
+ * A thread that needs an index which another one is loading waits for it; nobody waits for memory.
  */
-void image_unload_index(struct image *image, uint32_t stream);
+enum { IMAGE_INDEX_BUDGET = 32 << 20 }; /* bytes, until another one is set */
+void image_set_index_budget(struct image *image, uint64_t bytes);
 
-/* The index must be loaded; block < image_block_count(). */
+/* Loads the index, if it is not there, and keeps it until it is released; on failure it is not
+ * held. */
+int image_hold_index(struct image *image, uint32_t stream, struct image_diag *diag);
+void image_release_index(struct image *image, uint32_t stream);
+
+/* What a stream's index takes once it is loaded, trees of its code tables included: bytes. */
+uint64_t image_index_size(const struct image *image, uint32_t stream);
+
+/* What indexes take now, and what became of them since the image was opened. */
+struct image_index_use {
+	uint64_t bytes, budget;
+	uint64_t count;           /* of indexes in memory */
+	uint64_t loaded, evicted; /* so far */
+};
+struct image_index_use image_index_use(struct image *image);
+
 uint64_t image_block_count(const struct image *image, uint32_t stream);
+
+/* These two, and image_decode_block(): the stream's index must be held; block <
+ * image_block_count(). */
 struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block);
 const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table);
 

@@ -76,8 +76,7 @@ int efs_section_map_load(struct section_map **map, const struct image_file *file
 	uint64_t count = efs_section_chunk_count(section->raw_size);
 	size_t table_size = (size_t)count * sizeof(struct efs_chunk);
 	struct efs_chunk *table = malloc(table_size ? table_size : 1);
-	struct section_map *made =
-	    malloc(sizeof(*made) + (size_t)count * sizeof(struct section_chunk));
+	struct section_map *made = malloc(efs_section_map_size(section->raw_size));
 	int err;
 
 	if (!table || !made) {

@@ -42,6 +42,13 @@ static inline uint64_t efs_section_chunk_count(uint64_t raw_size)
 /* Why this section cannot lie within bytes [begin, end) of an image, or NULL. */
 const char *efs_section_fault(const struct efs_section *section, uint64_t begin, uint64_t end);
 
+/* Bytes that a map takes. */
+static inline size_t efs_section_map_size(uint64_t raw_size)
+{
+	return sizeof(struct section_map) +
+	       (size_t)efs_section_chunk_count(raw_size) * sizeof(struct section_chunk);
+}
+
 /* Reads and validates the chunk sizes of a section without fault. */
 int efs_section_map_load(struct section_map **map, const struct image_file *file,
 			 const struct efs_section *section, struct image_diag *diag);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.c - a stream's block index: loaded, validated whole, then published.
+ * stream.c - a stream's block index, and blocks by it. It is loaded and validated whole.
  *
  * The index stays in memory as it lies on disk, 8 bytes a block; offsets are the sums of the sizes
- * before them, kept for every 64th block. Threads that need an index at the same time may load it
- * twice; one compare-and-swap decides whose copy stays, so nobody ever waits.
+ * before them, kept for every 64th block.
  */
 #include "image/internal.h"
 
@@ -113,6 +112,27 @@ static int build_trees(struct stream_index *index, const struct efs_stream *stre
 	return 0;
 }
 
+static size_t offsets_size(const struct efs_stream *stream)
+{
+	return (size_t)(stream_blocks(stream) / INDEX_STEP + 1) * sizeof(uint64_t);
+}
+
+static size_t tree_stride(void)
+{
+	return (codec_tree_size + TREE_ALIGN - 1) / TREE_ALIGN * TREE_ALIGN;
+}
+
+static size_t trees_size(const struct efs_stream *stream)
+{
+	return tree_stride() * (stream->table_count ? stream->table_count : 1);
+}
+
+uint64_t efs_stream_index_size(const struct efs_stream *stream)
+{
+	return sizeof(struct stream_index) + stream->index.raw_size + offsets_size(stream) +
+	       trees_size(stream);
+}
+
 static int load(struct stream_index *index, const struct image *image, uint32_t number,
 		struct image_diag *diag)
 {
@@ -126,43 +146,30 @@ static int load(struct stream_index *index, const struct image *image, uint32_t 
 	if (err)
 		return image_fail(diag, err, "stream %u: index: %s", number, detail.text);
 	find_columns(index, stream);
-	index->offsets = malloc((size_t)(index->blocks / INDEX_STEP + 1) * sizeof(uint64_t));
-	index->tree_stride = (codec_tree_size + TREE_ALIGN - 1) / TREE_ALIGN * TREE_ALIGN;
-	index->trees =
-	    aligned_alloc(TREE_ALIGN, index->tree_stride * ((size_t)stream->table_count + 1));
+	index->offsets = malloc(offsets_size(stream));
+	index->tree_stride = tree_stride();
+	index->trees = aligned_alloc(TREE_ALIGN, trees_size(stream));
 	if (!index->offsets || !index->trees)
 		return image_fail(diag, -ENOMEM, "out of memory");
 	err = check_blocks(index, stream, number, diag);
 	return err ? err : build_trees(index, stream, number, diag);
 }
 
-int image_load_index(struct image *image, uint32_t stream, struct image_diag *diag)
+int efs_stream_index_load(const struct image *image, uint32_t stream, struct stream_index **index,
+			  struct image_diag *diag)
 {
-	_Atomic(struct stream_index *) *slot = &image->indexes[stream];
-	struct stream_index *made, *none = NULL;
+	struct stream_index *made = calloc(1, sizeof(*made));
 	int err;
 
-	if (atomic_load_explicit(slot, memory_order_acquire))
-		return 0;
-	made = calloc(1, sizeof(*made));
 	if (!made)
 		return image_fail(diag, -ENOMEM, "out of memory");
 	err = load(made, image, stream, diag);
-	if (err || !atomic_compare_exchange_strong_explicit(slot, &none, made, memory_order_acq_rel,
-							    memory_order_acquire))
+	if (err) {
 		efs_stream_index_free(made);
-	return err;
-}
-
-void image_unload_index(struct image *image, uint32_t stream)
-{
-	efs_stream_index_free(
-	    atomic_exchange_explicit(&image->indexes[stream], NULL, memory_order_acq_rel));
-}
-
-static const struct stream_index *loaded(const struct image *image, uint32_t stream)
-{
-	return atomic_load_explicit(&image->indexes[stream], memory_order_acquire);
+		return err;
+	}
+	*index = made;
+	return 0;
 }
 
 uint64_t image_block_count(const struct image *image, uint32_t stream)
@@ -173,7 +180,7 @@ uint64_t image_block_count(const struct image *image, uint32_t stream)
 struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block)
 {
 	const struct efs_stream *record = &image->catalog.streams[stream];
-	const struct stream_index *index = loaded(image, stream);
+	const struct stream_index *index = held_index(image, stream);
 	uint64_t offset = record->offset + index->offsets[block / INDEX_STEP];
 
 	for (uint64_t i = block - block % INDEX_STEP; i < block; i++)
@@ -190,7 +197,7 @@ struct image_block image_block(const struct image *image, uint32_t stream, uint6
 
 const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table)
 {
-	return &loaded(image, stream)->tables[table];
+	return &held_index(image, stream)->tables[table];
 }
 
 int image_decode_block(const struct image *image, uint32_t stream, uint64_t block,
@@ -198,7 +205,7 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 		       struct image_diag *diag)
 {
 	const struct efs_stream *record = &image->catalog.streams[stream];
-	const struct stream_index *index = loaded(image, stream);
+	const struct stream_index *index = held_index(image, stream);
 	uint32_t raw_size = block_raw_size(record, block);
 	uint8_t argument = index->arguments[block];
 	enum codec_result result = CODEC_OK;

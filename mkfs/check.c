@@ -32,15 +32,16 @@ static int check_index(void *context, unsigned worker, uint64_t item)
 	struct check *check = context;
 	struct finding finding = about(CHECK_INDEXES, item);
 	struct image_diag diag;
-	int err = image_load_index(check->image, (uint32_t)item, &diag);
+	int err = image_hold_index(check->image, (uint32_t)item, &diag);
 
 	(void)worker;
 	if (err) {
 		check->bad_index[item] = 1;
 		finding.place.tensor = check->first_tensor[item];
 		span_bad_index(check->findings, &finding, (uint32_t)item, err, diag.text);
+	} else {
+		image_release_index(check->image, (uint32_t)item);
 	}
-	image_unload_index(check->image, (uint32_t)item);
 	return 0;
 }
 
@@ -108,7 +109,6 @@ static void check_stream(struct check *check, uint64_t item, uint32_t stream,
 	else if (!result && hashed)
 		compare_digests(check, &at, stream, sum);
 	EVP_MD_CTX_free(passing.digest);
-	image_unload_index(check->image, stream);
 }
 
 static void check_blob(struct check *check, uint64_t item, uint32_t blob,

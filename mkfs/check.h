@@ -2,8 +2,7 @@
 /*
  * check.h - checks an open image for damage, and goes on after finding some.
  *
- * Each stream, blob and whole-image check is one item of work for a pool of threads. An index stays
- * in memory only while its stream is looked at.
+ * Each stream, blob and whole-image check is one item of work for a pool of threads.
  */
 #ifndef ENTROFS_CHECK_H
 #define ENTROFS_CHECK_H

@@ -73,11 +73,11 @@ static int parse_options(struct options *options, int argc, char **argv)
 static int try_indexes(struct image *image, struct image_diag *diag)
 {
 	for (uint32_t i = 0; i < image_catalog(image)->stream_count; i++) {
-		int err = image_load_index(image, i, diag);
+		int err = image_hold_index(image, i, diag);
 
 		if (err)
 			return err;
-		image_unload_index(image, i);
+		image_release_index(image, i);
 	}
 	return 0;
 }

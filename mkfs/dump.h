@@ -30,7 +30,7 @@ uint64_t dump_weights(const struct image *image, const struct efs_tensor *tensor
 struct dump_totals dump_totals(const struct dump *dump, uint8_t bits);
 double dump_bits_per_weight(uint64_t stored, uint64_t weights); /* 0 without weights */
 
-/* Of a stream whose index is loaded: its blocks by efs_block_kind. */
+/* Of a stream whose index is held: its blocks by efs_block_kind. */
 struct dump_blocks {
 	uint64_t raw, coded, constant;
 };

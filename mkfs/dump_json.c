@@ -203,10 +203,10 @@ static int put_all(const struct dump *dump, struct text *text)
 		text_add(text, ",\n\"streams\": [");
 		for (uint32_t i = 0; i < catalog->stream_count; i++) {
 			text_add(text, "%s\n", i ? "," : "");
-			if (image_load_index(dump->image, i, NULL))
+			if (image_hold_index(dump->image, i, NULL))
 				return -1;
 			add_stream(text, dump, i);
-			image_unload_index(dump->image, i);
+			image_release_index(dump->image, i);
 			if (flush(text))
 				return -1;
 		}

@@ -181,7 +181,7 @@ static int print_streams(const struct dump *dump)
 		const struct efs_stream *stream = image_stream(dump->image, i);
 		struct dump_blocks blocks;
 
-		if (image_load_index(dump->image, i, NULL))
+		if (image_hold_index(dump->image, i, NULL))
 			return -1;
 		blocks = dump_blocks(dump, i);
 		printf("\nstream %" PRIu32 " at byte %" PRIu64 ": %" PRIu64
@@ -194,7 +194,7 @@ static int print_streams(const struct dump *dump)
 		       (1u << stream->block_log2) >> 10, blocks.coded, blocks.raw, blocks.constant);
 		for (uint32_t table = 0; table < stream->table_count; table++)
 			print_table(dump, i, table);
-		image_unload_index(dump->image, i);
+		image_release_index(dump->image, i);
 	}
 	return 0;
 }

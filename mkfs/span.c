@@ -106,40 +106,52 @@ static int name_bad_parts(struct reading *reading, uint64_t at, uint64_t end, in
 	return 0;
 }
 
+/* Reads all of it. */
+static int read_all(struct reading *reading, span_take_fn *take, void *context)
+{
+	uint64_t end = reading->span->offset + reading->span->size;
+	struct image_diag diag;
+	int bad = 0;
+
+	for (uint64_t at = reading->span->offset, next; at < end; at = next) {
+		int result = 0;
+		ssize_t got;
+
+		next = end - at < BUFFER ? end : (at / BUFFER + 1) * BUFFER;
+		got = get(reading, at, (size_t)(next - at), &diag);
+		if (got < 0) {
+			bad = SPAN_BAD;
+			if (name_bad_parts(reading, at, next, (int)got, diag.text))
+				break;
+		} else if (!bad) {
+			result = take(context, reading->reader->buffer, (size_t)got);
+		}
+		if (result)
+			return result;
+	}
+	return bad;
+}
+
 int span_read(struct image *image, const struct span *span, struct span_reader *reader,
 	      struct findings *findings, const struct finding *about, span_take_fn *take,
 	      void *context)
 {
 	struct reading reading = {image, span, reader, findings, about, ""};
-	uint64_t end = span->offset + span->size;
+	int has_index = span->kind == EFS_PIECE_STREAM && span->size, result;
 	struct image_diag diag;
-	int bad = 0;
 
-	if (span->kind == EFS_PIECE_STREAM && span->size) {
-		int err = image_load_index(image, span->source, &diag);
+	if (has_index) {
+		int err = image_hold_index(image, span->source, &diag);
 
 		if (err) {
 			span_bad_index(findings, about, span->source, err, diag.text);
 			return SPAN_BAD;
 		}
 	}
-	for (uint64_t at = span->offset, next; at < end; at = next) {
-		int result = 0;
-		ssize_t got;
-
-		next = end - at < BUFFER ? end : (at / BUFFER + 1) * BUFFER;
-		got = get(&reading, at, (size_t)(next - at), &diag);
-		if (got < 0) {
-			bad = SPAN_BAD;
-			if (name_bad_parts(&reading, at, next, (int)got, diag.text))
-				break;
-		} else if (!bad) {
-			result = take(context, reader->buffer, (size_t)got);
-		}
-		if (result)
-			return result;
-	}
-	return bad;
+	result = read_all(&reading, take, context);
+	if (has_index)
+		image_release_index(image, span->source);
+	return result;
 }
 
 void span_bad_index(struct findings *findings, const struct finding *about, uint32_t stream,

@@ -110,8 +110,6 @@ static int compare_all(struct verifier *v)
 		const struct packed_tensor *tensor = &packed->tensors[i];
 		result = compare(v, tensor->source->info.name, 1, tensor->result.stream,
 				 tensor->result.raw_size, tensor->result.digest);
-		/* A large model has many indexes, each of which is of use once. */
-		image_unload_index(v->image, tensor->result.stream);
 	}
 	for (size_t i = 0; !result && i < packed->blob_count; i++) {
 		const struct packed_blob *blob = &packed->blobs[i];
@@ -195,6 +193,8 @@ int packed_verify(const struct packed *packed, int fd, const char *target, struc
 
 	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
 	if (!result) {
+		/* A large model has many indexes, each of which is of use once. */
+		image_set_index_budget(v.image, 0);
 		progress_phase(progress, "verifying");
 		result = run(&v);
 	}

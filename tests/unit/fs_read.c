@@ -149,8 +149,9 @@ Test(fs_read, damage_is_told_once)
 	char said[4096];
 	set_up(&f);
 	struct image_diag diag;
-	cr_assert_eq(image_load_index(f.image, 0, &diag), 0);
+	cr_assert_eq(image_hold_index(f.image, 0, &diag), 0);
 	struct image_block block = image_block(f.image, 0, 2);
+	image_release_index(f.image, 0);
 	uint8_t byte;
 	cr_assert_eq(pread(f.sample.fd, &byte, 1, (off_t)block.offset + 100), 1);
 	byte ^= 4;

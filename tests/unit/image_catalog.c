@@ -406,6 +406,7 @@ static int load_with(struct parsed *parsed, size_t at, uint8_t value, struct ima
 {
 	struct efs_stream *record = (void *)(uintptr_t)image_stream(parsed->image, 0);
 	struct efs_stream before = *record;
+	struct stream_index *index = NULL;
 	struct efs_chunk chunk;
 	uint64_t end = image_superblock(parsed->image)->image_size;
 	uint8_t *raw;
@@ -422,8 +423,8 @@ static int load_with(struct parsed *parsed, size_t at, uint8_t value, struct ima
 		     0);
 	record->index.offset = end;
 	record->index.stored_size = record->index.raw_size + sizeof(chunk);
-	err = image_load_index(parsed->image, 0, diag);
-	image_unload_index(parsed->image, 0);
+	err = efs_stream_index_load(parsed->image, 0, &index, diag);
+	efs_stream_index_free(index);
 	*record = before;
 	free(raw);
 	return err;

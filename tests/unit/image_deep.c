@@ -97,7 +97,7 @@ Test(image_deep, replaced_while_open)
 
 	setup(&opened);
 	cr_assert_eq(image_scratch_create(&scratch), 0);
-	cr_assert_eq(image_load_index(opened.image, 0, &diag), 0, "%s", diag.text);
+	cr_assert_eq(image_hold_index(opened.image, 0, &diag), 0, "%s", diag.text);
 	super = opened.image->super;
 	super.generator[0] ^= 1;
 	cr_assert_eq(pwrite(opened.sample.fd, &super, sizeof(super), 0), sizeof(super));
@@ -105,7 +105,7 @@ Test(image_deep, replaced_while_open)
 	cr_assert_eq(image_read_stream(opened.image, 0, 0, buffer, sizeof(buffer), scratch, &diag),
 		     sizeof(buffer), "%s", diag.text);
 	cr_assert_eq(memcmp(buffer, opened.sample.streams[0].data, sizeof(buffer)), 0);
-	cr_assert_eq(image_load_index(opened.image, 1, &diag), -EUCLEAN);
+	cr_assert_eq(image_hold_index(opened.image, 1, &diag), -EUCLEAN);
 	cr_assert(strstr(diag.text, "replaced"), "%s", diag.text);
 	cr_assert_eq(image_read_blob(opened.image, 0, 0, buffer, sizeof(buffer), scratch, &diag),
 		     -EUCLEAN);
@@ -113,7 +113,9 @@ Test(image_deep, replaced_while_open)
 
 	cr_assert_eq(pwrite(opened.sample.fd, &opened.image->super, sizeof(super), 0),
 		     sizeof(super));
-	cr_assert_eq(image_load_index(opened.image, 1, &diag), 0, "%s", diag.text);
+	cr_assert_eq(image_hold_index(opened.image, 1, &diag), 0, "%s", diag.text);
+	image_release_index(opened.image, 0);
+	image_release_index(opened.image, 1);
 	image_scratch_destroy(scratch);
 	teardown(&opened);
 }

@@ -90,7 +90,7 @@ static inline uint64_t exercise_stream(struct image *image, uint32_t stream)
 	uint64_t sum = 0, blocks = image_block_count(image, stream);
 	struct image_diag diag;
 
-	if (image_load_index(image, stream, &diag))
+	if (image_hold_index(image, stream, &diag))
 		return 0;
 	for (uint64_t i = 0; i < blocks && i < 1000; i++) {
 		struct image_block block = image_block(image, stream, i);
@@ -99,6 +99,7 @@ static inline uint64_t exercise_stream(struct image *image, uint32_t stream)
 		if (block.kind == EFS_BLOCK_CODED)
 			sum += image_table(image, stream, block.argument)->code[255];
 	}
+	image_release_index(image, stream);
 	return sum;
 }
 

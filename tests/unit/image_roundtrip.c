@@ -328,7 +328,7 @@ Test(image_roundtrip, single_blocks)
 	for (uint32_t i = 0; i < SAMPLE_STREAMS; i++) {
 		uint64_t end = image_stream(o.image, i)->offset, at = 0;
 
-		cr_assert_eq(image_load_index(o.image, i, &o.diag), 0, "%s", o.diag.text);
+		cr_assert_eq(image_hold_index(o.image, i, &o.diag), 0, "%s", o.diag.text);
 		for (uint64_t b = 0; b < image_block_count(o.image, i); b++) {
 			struct image_block block = image_block(o.image, i, b);
 
@@ -346,7 +346,7 @@ Test(image_roundtrip, single_blocks)
 		}
 		cr_assert_eq(end, image_stream(o.image, i)->offset +
 				      image_stream(o.image, i)->stored_size);
-		image_unload_index(o.image, i);
+		image_release_index(o.image, i);
 	}
 	free(stored);
 	free(raw);
