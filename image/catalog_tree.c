@@ -23,7 +23,7 @@ static int name_ok(const struct catalog *catalog, struct efs_string name)
 {
 	const char *text;
 
-	if (!string_ok(catalog, name) || name.size < 1 || name.size > 255)
+	if (!string_ok(catalog, name) || name.size < 1 || name.size > EFS_NAME_MAX)
 		return 0;
 	text = catalog->strings + name.offset;
 	if (memchr(text, '/', name.size) || memchr(text, 0, name.size))
@@ -110,7 +110,7 @@ int efs_catalog_check_tree(struct catalog *catalog, struct image_diag *diag)
 {
 	const struct efs_catalog_header *header = catalog->header;
 	const struct efs_node *root = catalog->nodes;
-	uint32_t next_node = 1, next_piece = 0;
+	uint32_t next_node = 1, next_piece = 0, next_level = 1, depth = 0;
 
 	if (!header->node_count || root->type != EFS_DIRECTORY || root->parent || root->name.size ||
 	    root->name.offset)
@@ -122,8 +122,15 @@ int efs_catalog_check_tree(struct catalog *catalog, struct image_diag *diag)
 		const struct efs_node *node = &catalog->nodes[i];
 		const char *fault;
 
+		/* Breadth-first: what the nodes of a level have added is the next one. */
+		if (i == next_level) {
+			next_level = next_node;
+			depth++;
+		}
 		if (i >= next_node)
 			fault = "no directory contains it";
+		else if (depth > EFS_DEPTH_MAX)
+			fault = "it lies too deep";
 		else if (node->reserved[0] || node->reserved[1] || node->reserved[2])
 			fault = "a reserved field is not zero";
 		else if (node->type == EFS_DIRECTORY)

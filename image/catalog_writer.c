@@ -145,6 +145,7 @@ static int component_ok(const char *name, size_t size)
 static int make_parents(struct catalog_writer *catalog, const char *path, const char **name,
 			uint32_t *parent, struct image_diag *diag)
 {
+	unsigned depth = 1; /* of what path begins with */
 	const char *end;
 
 	*name = path;
@@ -154,8 +155,8 @@ static int make_parents(struct catalog_writer *catalog, const char *path, const 
 		uint32_t there;
 		int err;
 
-		if (!component_ok(path, size))
-			return image_fail(diag, -EINVAL, "'%s' is not a valid path", path);
+		if (!component_ok(path, size) || depth++ == EFS_DEPTH_MAX)
+			return image_fail(diag, -EINVAL, "'%s' is not a valid path", *name);
 		there = *find_slot(catalog, *parent, path, size);
 		if (there && node_at(catalog, there)->type != EFS_DIRECTORY)
 			return image_fail(diag, -ENOTDIR, "a part of the path is a file");

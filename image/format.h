@@ -38,6 +38,8 @@ enum {
 	EFS_BLOCK_LOG2_MAX = 16,
 	EFS_TABLES_MAX = 256, /* code tables of one stream */
 	EFS_RANK_MAX = 32,
+	EFS_NAME_MAX = 255, /* bytes of a node's name */
+	EFS_DEPTH_MAX = 64, /* names of a path: levels of the tree below its root */
 };
 
 /* Known feature bits: none yet. An unknown incompatible bit means: do not read this image. */

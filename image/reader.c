@@ -240,7 +240,7 @@ size_t image_path(const struct image *image, uint32_t node, char *path, size_t s
 {
 	size_t length = 0, at;
 
-	/* A parent's number is lower than its child's, so both walks end. */
+	/* A parent's number is lower than its child's, and the tree's depth is limited. */
 	for (uint32_t i = node; i; i = image_node(image, i)->parent)
 		length += image_node(image, i)->name.size + (image_node(image, i)->parent != 0);
 	at = length;

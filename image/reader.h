@@ -53,6 +53,7 @@ struct image_name image_shard(const struct image *image, uint32_t shard);
 int64_t image_lookup(const struct image *image, uint32_t directory, const char *name, size_t size);
 
 /* A node's path from the root ("quantized/tensors/x.u8"), cut to size; returns its full length. */
+enum { IMAGE_PATH_MAX = EFS_DEPTH_MAX * (EFS_NAME_MAX + 1) }; /* bytes of any, the NUL included */
 size_t image_path(const struct image *image, uint32_t node, char *path, size_t size);
 
 /*

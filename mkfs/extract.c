@@ -73,16 +73,6 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct extract *extract,
 
 /* --- what is chosen --------------------------------------------------------------------------- */
 
-/* Names above a node, or HOSTTREE_DEPTH_MAX. */
-static int depth_of(const struct image *image, uint32_t node)
-{
-	int depth = 0;
-
-	while (depth < HOSTTREE_DEPTH_MAX && (node = image_node(image, node)->parent))
-		depth++;
-	return depth;
-}
-
 static void choose(struct extract *extract, uint32_t node)
 {
 	extract->choice[node] = CHOSEN;
@@ -97,11 +87,8 @@ static int match_nodes(struct extract *extract, struct glob *glob, const char *p
 	int matched = 0;
 
 	for (uint32_t i = 1; i < count; i++) {
-		size_t size;
+		size_t size = image_path(extract->image, i, path, IMAGE_PATH_MAX);
 
-		if (depth_of(extract->image, i) == HOSTTREE_DEPTH_MAX)
-			continue;
-		size = image_path(extract->image, i, path, HOSTTREE_DEPTH_MAX * 256);
 		if (!glob_match(glob, path, size))
 			continue;
 		matched = 1;
@@ -115,7 +102,7 @@ static int match_nodes(struct extract *extract, struct glob *glob, const char *p
 static int choose_nodes(struct extract *extract)
 {
 	uint32_t count = image_catalog(extract->image)->node_count;
-	char *path = malloc(HOSTTREE_DEPTH_MAX * 256);
+	char *path = malloc(IMAGE_PATH_MAX);
 	int result = path ? 0 : refuse(extract, "out of memory");
 
 	extract->choice[0] = extract->plan->pattern_count ? NEEDED : CHOSEN;

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_TEXT = 256 }; /* a validated name has 255 bytes at most */
+enum { NAME_TEXT = EFS_NAME_MAX + 1 };
 
 static void copy_name(const struct image *image, uint32_t node, char name[NAME_TEXT])
 {
@@ -21,18 +21,12 @@ static void copy_name(const struct image *image, uint32_t node, char name[NAME_T
 /* The folder that a node belongs into; the caller closes it. */
 static int open_parent(int root, const struct image *image, uint32_t node)
 {
-	uint32_t above[HOSTTREE_DEPTH_MAX];
+	uint32_t above[EFS_DEPTH_MAX];
 	int depth = 0, folder = fcntl(root, F_DUPFD_CLOEXEC, 0);
 	char name[NAME_TEXT];
 
-	for (uint32_t i = image_node(image, node)->parent; i; i = image_node(image, i)->parent) {
-		if (depth == HOSTTREE_DEPTH_MAX) {
-			close(folder);
-			errno = ENAMETOOLONG;
-			return -1;
-		}
+	for (uint32_t i = image_node(image, node)->parent; i; i = image_node(image, i)->parent)
 		above[depth++] = i;
-	}
 	while (folder >= 0 && depth--) {
 		int next, error;
 

@@ -15,8 +15,6 @@
 #include "image/reader.h"
 #include "mkfs/newfile.h"
 
-enum { HOSTTREE_DEPTH_MAX = 1024 }; /* names of a path; ENAMETOOLONG beyond */
-
 /* Makes the folder of a directory node, whose parent is there. again: it may be there, too. */
 int hosttree_make_folder(int root, const struct image *image, uint32_t node, int again);
 
@@ -24,7 +22,7 @@ int hosttree_make_folder(int root, const struct image *image, uint32_t node, int
 struct hostfile {
 	struct newfile file;
 	int folder;
-	char name[256];
+	char name[EFS_NAME_MAX + 1];
 };
 int hosttree_open_file(int root, const struct image *image, uint32_t node, struct hostfile *file);
 

@@ -32,7 +32,7 @@ OF_STREAM, OF_BLOB = 1, 2
 RAW, CODED, CONSTANT = 0, 1, 2
 
 Section = namedtuple("Section", "offset stored_size raw_size")
-Node = namedtuple("Node", "name parent first count type size path")
+Node = namedtuple("Node", "name parent first count type size path depth")
 Piece = namedtuple("Piece", "kind source offset length")
 Tensor = namedtuple("Tensor", "name shard source_order dtype bits scheme shape params stream node "
                               "entropy sqnr max_error digest raw_size")
@@ -286,7 +286,7 @@ class Image:
             require(reserved == [0, 0, 0] and kind in (DIRECTORY, FILE), f"type or reserved field of node {i}")
             if i == 0:
                 require((name_at, name, parent, kind) == (0, b"", 0, DIRECTORY), "the root")
-                path = b""
+                path, depth = b"", 0
             else:
                 require(1 <= len(name) <= 255 and name not in (b".", b"..") and not set(name) & set(b"/\0"),
                         f"node {i} is named {name!r}")
@@ -296,7 +296,8 @@ class Image:
                         f"the parent of node {i}")
                 require(last is None or last[0] != parent or last[1] < name, f"node {i} is out of order")
                 last = parent, name
-                path = os.path.join(above.path, name)
+                path, depth = os.path.join(above.path, name), above.depth + 1
+                require(depth <= 64, f"node {i} is at depth {depth}")
             if kind == DIRECTORY:
                 require(size == 0 and first == next_node, f"directory {path!r}")
                 next_node += count
@@ -304,7 +305,7 @@ class Image:
                 require(first == next_piece and first + count <= len(self.pieces), f"pieces of {path!r}")
                 require(sum(piece.length for piece in self.pieces[first:first + count]) == size, f"size of {path!r}")
                 next_piece += count
-            self.nodes.append(Node(name, parent, first, count, kind, size, path))
+            self.nodes.append(Node(name, parent, first, count, kind, size, path, depth))
         require(self.nodes and next_node == len(self.nodes), "a directory has children that do not exist")
         require(next_piece == len(self.pieces), "a piece belongs to no file")
 

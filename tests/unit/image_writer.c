@@ -50,6 +50,38 @@ Test(image_writer, refuses_paths)
 	}
 }
 
+/* A path has 64 names at most, and all 64 can be used. */
+Test(image_writer, depth)
+{
+	enum { NAME = 200 };
+	static char path[(EFS_DEPTH_MAX + 1) * (NAME + 1)], got[IMAGE_PATH_MAX];
+	struct image_diag diag = {0};
+	struct image *image;
+	int fd;
+	struct image_writer *writer = new_writer(&fd);
+	size_t size;
+
+	memset(path, 'x', sizeof(path) - 1);
+	for (size_t at = NAME; at < sizeof(path); at += NAME + 1)
+		path[at] = '/';
+	path[sizeof(path) - 1] = 0;
+	cr_assert_eq(image_writer_add_file(writer, path, NULL, 0, &diag), -EINVAL);
+	end_writer(writer, fd);
+
+	writer = new_writer(&fd);
+	size = EFS_DEPTH_MAX * (NAME + 1) - 1;
+	path[size] = 0;
+	cr_assert_eq(image_writer_add_file(writer, path, NULL, 0, &diag), 0, "%s", diag.text);
+	cr_assert_eq(image_writer_finish(writer, NULL, &diag), 0, "%s", diag.text);
+	image_writer_destroy(writer);
+	cr_assert_eq(image_open(&image, fd, 0, &diag), 0, "%s", diag.text);
+	cr_assert_eq(image_catalog(image)->node_count, 1 + EFS_DEPTH_MAX);
+	cr_assert_eq(image_path(image, EFS_DEPTH_MAX, got, sizeof(got)), size);
+	cr_assert_str_eq(got, path);
+	image_close(image);
+	close(fd);
+}
+
 /* Blocks that do not fit their stream, and calls out of order. */
 Test(image_writer, refuses_blocks)
 {
