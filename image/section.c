@@ -51,8 +51,7 @@ static int check_chunks(struct section_map *map, const struct efs_section *secti
 		size_t raw_size = efs_section_chunk_raw_size(map, i);
 		uint32_t size = table[i].stored_size;
 
-		if (size > raw_size || size < (raw_size + EFS_CHUNK_RATIO - 1) / EFS_CHUNK_RATIO ||
-		    size > left)
+		if (size > raw_size || size < efs_section_least_size(raw_size) || size > left)
 			return image_fail(diag, -EUCLEAN,
 					  "section at byte %llu: chunk %llu has an impossible size",
 					  (unsigned long long)section->offset,
@@ -108,6 +107,42 @@ static int prepare(struct section_work *work)
 	return work->stored && work->context ? 0 : -ENOMEM;
 }
 
+static int filler_ok(const uint8_t *filler, size_t size)
+{
+	const uint32_t header[] = {ZSTD_MAGIC_SKIPPABLE_START,
+				   (uint32_t)size - SECTION_FILLER_HEADER};
+
+	static_assert(sizeof(header) == SECTION_FILLER_HEADER, "header of a skippable frame");
+	if (memcmp(filler, header, sizeof(header)) != 0)
+		return 0;
+	for (size_t i = sizeof(header); i < size; i++)
+		if (filler[i])
+			return 0;
+	return 1;
+}
+
+/*
+ * Decodes a chunk of one frame and perhaps a filler. zstd alone would take several frames, skip
+ * what is between them, and know formats older than the standard.
+ */
+static int decode_chunk(struct section_work *work, size_t stored_size, uint8_t *raw,
+			size_t raw_size)
+{
+	const uint8_t *stored = work->stored;
+	const uint32_t magic = ZSTD_MAGICNUMBER;
+	size_t frame;
+
+	if (stored_size < sizeof(magic) || memcmp(stored, &magic, sizeof(magic)) != 0)
+		return -1;
+	frame = ZSTD_findFrameCompressedSize(stored, stored_size);
+	if (ZSTD_isError(frame) ||
+	    stored_size - frame != efs_section_filler_size(frame, raw_size) ||
+	    (frame < stored_size && !filler_ok(stored + frame, stored_size - frame)))
+		return -1;
+	return ZSTD_decompressDCtx(work->context, raw, raw_size, stored, frame) == raw_size ? 0
+											    : -1;
+}
+
 int efs_section_read_chunk(const struct section_map *map, uint64_t index,
 			   const struct image_file *file, uint8_t *raw, struct section_work *work,
 			   struct image_diag *diag)
@@ -127,8 +162,7 @@ int efs_section_read_chunk(const struct section_map *map, uint64_t index,
 		err = efs_io_read(file, chunk->offset, work->stored, chunk->stored_size, diag);
 		if (err)
 			return err;
-		if (ZSTD_decompressDCtx(work->context, raw, raw_size, work->stored,
-					chunk->stored_size) != raw_size)
+		if (decode_chunk(work, chunk->stored_size, raw, raw_size))
 			return image_fail(diag, -EUCLEAN, "chunk at byte %llu: not valid zstd data",
 					  (unsigned long long)chunk->offset);
 	}

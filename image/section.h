@@ -5,6 +5,8 @@
  * On disk: the chunks, then one efs_chunk for each. A chunk is never stored in less than 1/64 of
  * its raw size (the writer fills up with a zstd skippable frame), so that whoever allocates by raw
  * size spends at most 64 times the bytes that are really there: no image is a decompression bomb.
+ * A chunk is decoded in one call into memory of its raw size, so what a frame says about windows
+ * and sizes costs nothing.
  */
 #ifndef ENTROFS_IMAGE_SECTION_H
 #define ENTROFS_IMAGE_SECTION_H
@@ -52,6 +54,24 @@ static inline size_t efs_section_map_size(uint64_t raw_size)
 /* Reads and validates the chunk sizes of a section without fault. */
 int efs_section_map_load(struct section_map **map, const struct image_file *file,
 			 const struct efs_section *section, struct image_diag *diag);
+
+enum { SECTION_FILLER_HEADER = 8 }; /* bytes: magic number and size of the content */
+
+/* The least that a chunk may take. */
+static inline size_t efs_section_least_size(size_t raw_size)
+{
+	return (raw_size + EFS_CHUNK_RATIO - 1) / EFS_CHUNK_RATIO;
+}
+
+/* Bytes of the filler behind a frame of this size; 0: none. */
+static inline size_t efs_section_filler_size(size_t frame, size_t raw_size)
+{
+	size_t least = efs_section_least_size(raw_size);
+
+	if (frame >= least)
+		return 0;
+	return least - frame > SECTION_FILLER_HEADER ? least - frame : SECTION_FILLER_HEADER;
+}
 
 /* Raw bytes of chunk number index. */
 size_t efs_section_chunk_raw_size(const struct section_map *map, uint64_t index);

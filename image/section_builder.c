@@ -13,10 +13,7 @@
 #include <string.h>
 #include <zstd.h>
 
-enum {
-	LEVEL = 19,
-	SKIPPABLE_HEADER = 8, /* bytes: magic number and size of the content */
-};
+enum { LEVEL = 19 };
 
 static int prepare(struct section_builder *builder)
 {
@@ -59,17 +56,14 @@ static void store_le32(uint8_t *to, uint32_t value)
 /* Fills a frame of size bytes up to the least that a chunk may take; returns the new size. */
 static size_t fill_up(uint8_t *stored, size_t size, size_t raw_size)
 {
-	size_t least = (raw_size + EFS_CHUNK_RATIO - 1) / EFS_CHUNK_RATIO;
-	size_t content = 0;
+	size_t filler = efs_section_filler_size(size, raw_size);
 
-	if (size >= least)
+	if (!filler)
 		return size;
-	if (size + SKIPPABLE_HEADER < least)
-		content = least - size - SKIPPABLE_HEADER;
+	memset(stored + size, 0, filler);
 	store_le32(stored + size, ZSTD_MAGIC_SKIPPABLE_START);
-	store_le32(stored + size + 4, (uint32_t)content);
-	memset(stored + size + SKIPPABLE_HEADER, 0, content);
-	return size + SKIPPABLE_HEADER + content;
+	store_le32(stored + size + 4, (uint32_t)(filler - SECTION_FILLER_HEADER));
+	return size + filler;
 }
 
 static int flush_chunk(struct section_builder *builder, struct image_diag *diag)

@@ -118,6 +118,40 @@ def decode_block(tree, stored, size):
 
 # ---- Sections ----
 
+def frame_size(data):
+    """Bytes of the zstd frame (RFC 8878, 3.1.1) that data begins with."""
+    def byte(at):
+        require(at < len(data), "a zstd frame is cut off")
+        return data[at]
+
+    require(bytes(data[:4]) == b"\x28\xb5\x2f\xfd", "a chunk is no zstd frame")
+    descriptor = byte(4)
+    is_single = descriptor >> 5 & 1
+    at = 5 + (not is_single) + (0, 1, 2, 4)[descriptor & 3] + (is_single, 2, 4, 8)[descriptor >> 6]
+    is_last = False
+    while not is_last:
+        header = byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16
+        is_last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        require(kind != 3, "a zstd block of an unknown kind")
+        at += 3 + (1 if kind == 1 else size)
+    at += 4 * (descriptor >> 2 & 1)
+    require(at <= len(data), "a zstd frame is cut off")
+    return at
+
+
+def frame_of(stored, raw_size):
+    """The frame of a stored chunk, without what fills it up."""
+    frame, filler = stored[:frame_size(stored)], bytes(stored[frame_size(stored):])
+    least = -(-raw_size // 64)
+    if len(frame) >= least:
+        require(not filler, "something follows a zstd frame")
+    else:
+        require(len(filler) == max(least - len(frame), 8), "what fills up a chunk is too short or too long")
+        header = struct.pack("<2I", 0x184D2A50, len(filler) - 8)
+        require(filler[:8] == header and zero(filler[8:]), "what fills up a chunk is no skippable frame of zeros")
+    return frame
+
+
 def decode_frames(frames, sizes):
     """The raw bytes of zstd frames that follow each other, cut into the given sizes."""
     if not sizes:
@@ -154,7 +188,8 @@ def read_sections(image, sections):
             offset += size
         require(offset == records, f"chunks of {section} do not fill it")
     coded = [chunk for chunk in chunks if len(chunk[0]) < chunk[1]]
-    decoded = iter(decode_frames(b"".join(chunk[0] for chunk in coded), [chunk[1] for chunk in coded]))
+    frames = b"".join(frame_of(stored, size) for stored, size, _, _ in coded)
+    decoded = iter(decode_frames(frames, [chunk[1] for chunk in coded]))
     contents = [[] for _ in sections]
     for stored, size, checksum, number in chunks:
         raw = next(decoded) if len(stored) < size else stored
