@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * image_claims.c - structures that contradict themselves, overlap, loop, or claim too much, made by
+ * hand (tests/hostile) in images whose checksums are right. Each is judged by image_victim.h, and
+ * most have an answer of their own that is expected.
+ */
+#include "tests/hostile/extents.h"
+#include "tests/hostile/frames.h"
+#include "tests/hostile/trees.h"
+#include "tests/unit/image_victim.h"
+
+/* Judges what comes. */
+struct bench {
+	struct hostile hostile;
+	struct victim victim;
+};
+
+static void take(struct hostile *hostile, const struct hostile_image *image)
+{
+	struct victim *v = &((struct bench *)hostile)->victim;
+	enum outcome outcome;
+
+	cr_assert_eq(ftruncate(v->sample.fd, 0), 0);
+	cr_assert_eq(pwrite(v->sample.fd, image->bytes, image->size, 0), (ssize_t)image->size);
+	cr_assert_eq(ftruncate(v->sample.fd, (off_t)image->file_size), 0);
+	v->truth = *image->truth;
+	v->diag.text[0] = 0;
+	outcome = judge(v, 1);
+	if (image->verdict == HOSTILE_REFUSED)
+		cr_assert_neq(outcome, SERVED, "%s: %s", image->class, image->name);
+	else if (image->verdict == HOSTILE_SERVED)
+		cr_assert_eq(outcome, SERVED, "%s: %s: %s", image->class, image->name,
+			     v->diag.text);
+	if (outcome == REFUSED_BY_OPEN && image->reason)
+		cr_assert(strstr(v->diag.text, image->reason), "%s: %s: '%s', not '%s'",
+			  image->class, image->name, v->diag.text, image->reason);
+}
+
+static void run(void (*make)(struct hostile *), const char *what)
+{
+	struct bench bench = {.hostile = {.take = take}};
+	struct victim *v = &bench.victim;
+
+	v->sample.fd = build_memfd();
+	v->buffer = malloc(VICTIM_READ);
+	v->expected = malloc(VICTIM_READ);
+	cr_assert_eq(image_scratch_create(&v->scratch), 0);
+	make(&bench.hostile);
+	victim_report(v, what);
+	image_scratch_destroy(v->scratch);
+	free(v->buffer);
+	free(v->expected);
+	build_free(&v->sample);
+}
+
+/* Nodes that are their own ancestors, have two parents or none; paths of too many names. */
+Test(image_claims, trees)
+{
+	run(hostile_trees, "trees");
+}
+
+/* Names that would lead elsewhere, are none, or are there twice. */
+Test(image_claims, names)
+{
+	run(hostile_names, "names");
+}
+
+/* Extents over each other, over themselves, over superblock, catalog and hash tree. */
+Test(image_claims, extents)
+{
+	run(hostile_extents, "extents");
+}
+
+/* Places and sizes whose sum does not fit. */
+Test(image_claims, sums)
+{
+	run(hostile_sums, "sums that overflow");
+}
+
+/* Chunks that are bombs, or more, less or something else than a frame. */
+Test(image_claims, frames)
+{
+	run(hostile_frames, "zstd frames");
+}
