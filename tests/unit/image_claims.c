@@ -4,8 +4,10 @@
  * hand (tests/hostile) in images whose checksums are right. Each is judged by image_victim.h, and
  * most have an answer of their own that is expected.
  */
+#include "tests/hostile/claims.h"
 #include "tests/hostile/extents.h"
 #include "tests/hostile/frames.h"
+#include "tests/hostile/tables.h"
 #include "tests/hostile/trees.h"
 #include "tests/unit/image_victim.h"
 
@@ -81,4 +83,60 @@ Test(image_claims, sums)
 Test(image_claims, frames)
 {
 	run(hostile_frames, "zstd frames");
+}
+
+/* Code tables that are no code, or another one than the blocks'. */
+Test(image_claims, tables)
+{
+	run(hostile_tables, "code tables");
+}
+
+/* Coded blocks that were changed, cut or made longer. */
+Test(image_claims, blocks)
+{
+	run(hostile_blocks, "coded blocks");
+}
+
+/* A kilobyte that claims terabytes. */
+Test(image_claims, claims)
+{
+	run(hostile_claims, "claims");
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* Keeps the image of many code tables. */
+static void keep_tables(struct hostile *hostile, const struct hostile_image *image)
+{
+	struct victim *v = &((struct bench *)hostile)->victim;
+
+	cr_assert_eq(pwrite(v->sample.fd, image->bytes, image->size, 0), (ssize_t)image->size);
+}
+
+/* Two hundred kilobytes that would like 300 MB for their code tables get what the budget allows. */
+Test(image_claims, tables_in_memory)
+{
+	struct bench bench = {.hostile = {.take = keep_tables, .class = "claims"}};
+	struct claims claims = {.hostile = &bench.hostile};
+	struct image_scratch *scratch;
+	struct image_diag diag = {0};
+	struct image *image;
+	uint64_t wanted = 0;
+	uint8_t byte;
+
+	bench.victim.sample.fd = build_memfd();
+	claims_tables(&claims);
+	cr_assert_eq(image_open(&image, bench.victim.sample.fd, 0, &diag), 0, "%s", diag.text);
+	cr_assert_eq(image_scratch_create(&scratch), 0);
+	for (uint32_t i = 0; i < CLAIMS_STREAMS; i++) {
+		wanted += image_index_size(image, i);
+		cr_assert_eq(image_read_stream(image, i, 1, &byte, 1, scratch, &diag), 1);
+		cr_assert_leq(image_index_use(image).bytes, IMAGE_INDEX_BUDGET);
+	}
+	cr_assert_gt(wanted, 8 * image_index_use(image).budget);
+	cr_assert_lt(image_superblock(image)->image_size, 300000);
+	image_scratch_destroy(scratch);
+	image_close(image);
+	efs_buffer_free(&claims.out);
+	close(bench.victim.sample.fd);
 }
