@@ -92,6 +92,7 @@ DEMO_MAIN := runtime-demo/entrofs-run.c
 DEMO      := $(filter-out $(DEMO_MAIN),$(wildcard runtime-demo/*.c))
 UNIT      := $(wildcard tests/unit/*.c)
 FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
+HOSTILE   := tests/hostile/write.c
 BENCH     := $(wildcard benchmarks/*.c)
 
 programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
@@ -100,6 +101,7 @@ programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
 benchmarks := $(BENCH:%.c=$(BUILD)/%)
 unit_tests := $(UNIT:%.c=$(BUILD)/%)
 replays    := $(FUZZ:%.c=$(BUILD)/%)
+hostile    := $(HOSTILE:%.c=$(BUILD)/%)
 
 .PHONY: all deps deps-dev demo check check-threads check-arm64 bench fuzz lint install uninstall clean tests
 .DELETE_ON_ERROR:
@@ -110,7 +112,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 
 all: $(programs) $(benchmarks)
-tests: $(unit_tests) $(replays)
+tests: $(unit_tests) $(replays) $(hostile)
 
 # --- rules -------------------------------------------------------------------------------------
 
@@ -182,12 +184,16 @@ $(replays): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/r
 		$(BUILD)/libdemo.a $(MKFS_ARCHIVES)
 	$(link)
 
+$(hostile): LIBS = $(IMAGE_LIBS)
+$(hostile): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libimage.a $(BUILD)/libcodec.a
+	$(link)
+
 $(benchmarks): LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -llz4 -lm
 $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
 	$(link)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(CODEC) $(IMAGE) $(QUANTIZER) $(MKFS_MAIN) $(MKFS) $(FS_MAIN) $(FS) \
-	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(BENCH))
+	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(HOSTILE) $(BENCH))
 
 # --- targets -----------------------------------------------------------------------------------
 
