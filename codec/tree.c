@@ -91,6 +91,7 @@ static void add_nodes(struct builder *builder, unsigned depth)
 enum codec_result codec_tree_build(struct codec_tree *tree, const struct codec_table *table)
 {
 	struct builder builder = {.tree = tree};
+	uint8_t occurs[256] = {0}; /* by code: most do not */
 	unsigned rank = 0, kraft = 0;
 
 	memset(tree, 0, sizeof(*tree));
@@ -98,11 +99,13 @@ enum codec_result codec_tree_build(struct codec_tree *tree, const struct codec_t
 		uint8_t code = table->code[symbol];
 		if (code != CODEC_ABSENT && code >> 4 > CODEC_BITS_MAX)
 			return CODEC_BAD_TABLE;
+		occurs[code] = 1;
 		tree->lengths[symbol] = CODEC_ABSENT;
 	}
 	for (unsigned depth = 0; depth <= CODEC_DEPTH_MAX; depth++)
 		for (unsigned bits = CODEC_BITS_MAX + 1; bits-- > 0;)
-			if (add_chunks(&builder, table, depth, bits, &rank))
+			if (occurs[bits << 4 | depth] &&
+			    add_chunks(&builder, table, depth, bits, &rank))
 				return CODEC_BAD_TABLE;
 	for (unsigned i = 0; i < builder.chunk_count; i++)
 		kraft += 1u << (CODEC_DEPTH_MAX - builder.chunks[i].depth);
