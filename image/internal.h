@@ -12,19 +12,19 @@
 
 enum { INDEX_STEP = 64 }; /* blocks between two stored offsets of an index */
 
-/* A stream's index, validated. Immutable. */
+/* A stream's index, validated. Immutable. One piece of memory, all pointers into it. */
 struct stream_index {
 	uint64_t blocks;
-	uint8_t *raw; /* malloc'ed: the index as it is on disk; the next five point
-			 into it or behind */
+	uint8_t *raw; /* the index as it is on disk; the next five point into it or behind */
 	const struct codec_table *tables;
 	const uint32_t *checksums;
 	const uint16_t *sizes;
 	const uint8_t *kinds;
 	const uint8_t *arguments;
-	uint64_t *offsets; /* malloc'ed: of every INDEX_STEP-th block, from the stream's start */
+	uint64_t *offsets; /* of every INDEX_STEP-th block, from the stream's start */
 	uint8_t *trees;    /* aligned, tree_stride bytes for each table */
 	size_t tree_stride;
+	size_t size; /* bytes of all of it */
 };
 
 struct image {

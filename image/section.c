@@ -172,27 +172,32 @@ int efs_section_read_chunk(const struct section_map *map, uint64_t index,
 	return 0;
 }
 
-int efs_section_load(const struct image_file *file, const struct efs_section *section,
-		     uint8_t **raw, struct image_diag *diag)
+int efs_section_read(const struct image_file *file, const struct efs_section *section, uint8_t *raw,
+		     struct image_diag *diag)
 {
 	struct section_work work = {0};
 	struct section_map *map = NULL;
-	uint8_t *made = NULL;
 	int err = efs_section_map_load(&map, file, section, diag);
 
 	if (err)
 		return err;
-	made = malloc(section->raw_size ? (size_t)section->raw_size : 1);
-	if (!made)
-		err = image_fail(diag, -ENOMEM, "out of memory");
 	for (uint64_t i = 0; !err && i < map->count; i++)
-		err = efs_section_read_chunk(map, i, file, made + i * EFS_CHUNK_SIZE, &work, diag);
-	if (!err) {
-		*raw = made;
-		made = NULL;
-	}
-	free(made);
+		err = efs_section_read_chunk(map, i, file, raw + i * EFS_CHUNK_SIZE, &work, diag);
 	free(map);
 	efs_section_work_free(&work);
+	return err;
+}
+
+int efs_section_load(const struct image_file *file, const struct efs_section *section,
+		     uint8_t **raw, struct image_diag *diag)
+{
+	uint8_t *made = malloc(section->raw_size ? (size_t)section->raw_size : 1);
+	int err = made ? efs_section_read(file, section, made, diag)
+		       : image_fail(diag, -ENOMEM, "out of memory");
+
+	if (err)
+		free(made);
+	else
+		*raw = made;
 	return err;
 }

@@ -81,7 +81,11 @@ int efs_section_read_chunk(const struct section_map *map, uint64_t index,
 			   const struct image_file *file, uint8_t *raw, struct section_work *work,
 			   struct image_diag *diag);
 
-/* Reads all of a section without fault; *raw is malloc'ed (of at least one byte). */
+/* Reads all of a section without fault into raw[0..raw_size). */
+int efs_section_read(const struct image_file *file, const struct efs_section *section, uint8_t *raw,
+		     struct image_diag *diag);
+
+/* The same into malloc'ed memory (of at least one byte). */
 int efs_section_load(const struct image_file *file, const struct efs_section *section,
 		     uint8_t **raw, struct image_diag *diag);
 

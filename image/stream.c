@@ -11,18 +11,12 @@
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { TREE_ALIGN = 64 };
-
-void efs_stream_index_free(struct stream_index *index)
-{
-	if (!index)
-		return;
-	free(index->raw);
-	free(index->offsets);
-	free(index->trees);
-	free(index);
-}
+enum {
+	TREE_ALIGN = 64,
+	MAPPED_SIZE = 64 << 10, /* bytes, from which on an index is mapped */
+};
 
 static void find_columns(struct stream_index *index, const struct efs_stream *stream)
 {
@@ -112,45 +106,80 @@ static int build_trees(struct stream_index *index, const struct efs_stream *stre
 	return 0;
 }
 
-static size_t offsets_size(const struct efs_stream *stream)
+/* --- memory: structure, trees, offsets, raw index --------------------------------------------- */
+
+static size_t round_up(size_t size)
 {
-	return (size_t)(stream_blocks(stream) / INDEX_STEP + 1) * sizeof(uint64_t);
+	return (size + TREE_ALIGN - 1) / TREE_ALIGN * TREE_ALIGN;
 }
 
-static size_t tree_stride(void)
+static size_t offsets_count(const struct efs_stream *stream)
 {
-	return (codec_tree_size + TREE_ALIGN - 1) / TREE_ALIGN * TREE_ALIGN;
-}
-
-static size_t trees_size(const struct efs_stream *stream)
-{
-	return tree_stride() * (stream->table_count ? stream->table_count : 1);
+	return (size_t)(stream_blocks(stream) / INDEX_STEP + 1);
 }
 
 uint64_t efs_stream_index_size(const struct efs_stream *stream)
 {
-	return sizeof(struct stream_index) + stream->index.raw_size + offsets_size(stream) +
-	       trees_size(stream);
+	return round_up(sizeof(struct stream_index)) +
+	       stream->table_count * round_up(codec_tree_size) +
+	       offsets_count(stream) * sizeof(uint64_t) + stream->index.raw_size;
 }
+
+/*
+ * Large ones are mapped, as the system then gets back what is freed, at once and whole; of what
+ * goes to and from the heap, the heap of each thread would keep more than the budget knows of.
+ */
+static void *allocate(size_t size)
+{
+	void *memory;
+
+	if (size < MAPPED_SIZE)
+		return aligned_alloc(TREE_ALIGN, round_up(size));
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static struct stream_index *create(const struct efs_stream *stream)
+{
+	size_t size = (size_t)efs_stream_index_size(stream);
+	struct stream_index *index = allocate(size);
+	uint8_t *at = (uint8_t *)index;
+
+	if (!index)
+		return NULL;
+	*index = (struct stream_index){.size = size, .tree_stride = round_up(codec_tree_size)};
+	at += round_up(sizeof(*index));
+	index->trees = at;
+	at += stream->table_count * index->tree_stride;
+	index->offsets = (void *)at;
+	at += offsets_count(stream) * sizeof(uint64_t);
+	index->raw = at;
+	find_columns(index, stream);
+	return index;
+}
+
+void efs_stream_index_free(struct stream_index *index)
+{
+	if (index && index->size >= MAPPED_SIZE)
+		munmap(index, index->size);
+	else
+		free(index);
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static int load(struct stream_index *index, const struct image *image, uint32_t number,
 		struct image_diag *diag)
 {
 	const struct efs_stream *stream = &image->catalog.streams[number];
 	struct image_diag detail = {0};
-	int err = efs_section_load(&image->file, &stream->index, &index->raw, &detail);
+	int err = efs_section_read(&image->file, &stream->index, index->raw, &detail);
 
 	/* Afterwards: who writes front to back has then changed the superblock first. */
 	if (!err)
 		err = efs_image_check_same(image, &detail);
 	if (err)
 		return image_fail(diag, err, "stream %u: index: %s", number, detail.text);
-	find_columns(index, stream);
-	index->offsets = malloc(offsets_size(stream));
-	index->tree_stride = tree_stride();
-	index->trees = aligned_alloc(TREE_ALIGN, trees_size(stream));
-	if (!index->offsets || !index->trees)
-		return image_fail(diag, -ENOMEM, "out of memory");
 	err = check_blocks(index, stream, number, diag);
 	return err ? err : build_trees(index, stream, number, diag);
 }
@@ -158,18 +187,15 @@ static int load(struct stream_index *index, const struct image *image, uint32_t 
 int efs_stream_index_load(const struct image *image, uint32_t stream, struct stream_index **index,
 			  struct image_diag *diag)
 {
-	struct stream_index *made = calloc(1, sizeof(*made));
-	int err;
+	struct stream_index *made = create(&image->catalog.streams[stream]);
+	int err = made ? load(made, image, stream, diag)
+		       : image_fail(diag, -ENOMEM, "stream %u: index: out of memory", stream);
 
-	if (!made)
-		return image_fail(diag, -ENOMEM, "out of memory");
-	err = load(made, image, stream, diag);
-	if (err) {
+	if (err)
 		efs_stream_index_free(made);
-		return err;
-	}
-	*index = made;
-	return 0;
+	else
+		*index = made;
+	return err;
 }
 
 uint64_t image_block_count(const struct image *image, uint32_t stream)
