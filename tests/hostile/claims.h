@@ -12,7 +12,7 @@ enum {
 	CLAIMS_BLOCKS = 8192, /* constant ones of 64 KiB: an index of 64 KiB that takes 1 KiB */
 	CLAIMS_PIECES = 4000, /* of a file */
 	CLAIMS_CHUNK_LEAST = 2048,
-	CLAIMS_STREAMS = 200, /* with all the code tables that there can be */
+	CLAIMS_STREAMS = 64, /* with all the code tables that there can be */
 };
 #define CLAIMS_STREAM ((uint64_t)CLAIMS_BLOCKS << EFS_BLOCK_LOG2_MAX) /* bytes */
 

@@ -24,7 +24,6 @@
 enum {
 	WRITE_HASHED = 1 << 20,
 	WRITE_CLASSES = 16,
-	WRITE_FILES = 300, /* of one image, at most */
 };
 
 static void (*const makers[])(struct hostile *) = {
@@ -95,7 +94,7 @@ static void print_files(struct writing *writing, const struct image *image,
 	uint32_t count = image_catalog(image)->node_count, files = 0;
 	char path[IMAGE_PATH_MAX];
 
-	for (uint32_t i = 0; i < count && files < WRITE_FILES; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		uint64_t size = image_node(image, i)->size;
 		size_t wanted = size < WRITE_HASHED ? (size_t)size : WRITE_HASHED;
 		uint8_t digest[EFS_DIGEST_SIZE];

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""Hostile images of all classes through the real programs: fsck.entrofs, dump.entrofs, a mount, and tests/reader.py.
+
+The images come from tests/hostile/write.c with the verdict that is expected and the bytes that may be read. Whatever an
+image holds, a program ends by itself, soon, in bounded memory, with an exit code that its manual knows, and says what is
+wrong in one line that names the image; and what a mount serves is what was put into the image, or EIO.
+"""
+import collections
+import concurrent.futures
+import errno
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "mount"), os.path.join(HERE, "..")]
+import mountlib
+import reader
+
+EACH = 12  # images of each class and verdict
+CLEAN, DAMAGED, FAILED = 0, 4, 8  # of fsck.entrofs
+TIME_LIMIT = 20  # seconds for one program; it is there to end a hang, not to measure
+MEMORY_LIMIT = 80 << 20  # peak, of one program; what they may keep is bounded by 32 MiB
+LARGE = 64 << 20  # bytes: what claims more is not decoded in Python, nor by --deep
+HASHED = 1 << 20  # bytes of a file that are compared
+SANITIZED = any(name in mountlib.BUILD for name in ("address", "thread", "undefined"))
+
+Done = collections.namedtuple("Done", "code out err memory")
+
+
+def finish(process, files, limit=TIME_LIMIT):
+    """Waits for a process; what it said and took. Fails if it does not end."""
+    deadline = time.monotonic() + limit
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() > deadline:
+            process.kill()
+            os.wait4(process.pid, 0)
+            raise AssertionError(f"{process.args} does not end")
+        time.sleep(0.001)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    texts = []
+    for file in files:
+        file.seek(0)
+        texts.append(file.read().decode(errors="surrogateescape"))
+        file.close()
+    return Done(process.returncode, *texts, usage.ru_maxrss << 10)
+
+
+def run(*command):
+    files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1])
+    return finish(process, files)
+
+
+def read_at(path, offset, size):
+    """The bytes of a stretch of a file, or None for EIO."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            data = b""
+            while len(data) < size:
+                part = file.read(size - len(data))
+                if not part:
+                    break
+                data += part
+            return data
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None
+
+
+class Trial:
+    """One image and what the programs make of it."""
+
+    def __init__(self, test, folder, entry):
+        self.test, self.entry = test, entry
+        self.path = os.path.join(folder, entry["file"])
+        self.opens, self.verdict = entry["opens"], entry["verdict"]
+        self.claimed = sum(size for _, size, _ in entry["files"]) + os.stat(self.path).st_size
+
+    def fail(self, text):
+        raise AssertionError(f"{self.entry['class']}: {self.entry['name']} ({self.entry['file']}): {str(text)[:600]}")
+
+    def require(self, condition, text):
+        if not condition:
+            self.fail(text)
+
+    def program(self, name, codes, verb, *arguments):
+        """Runs a program on the image and holds it to what all of them promise. The reasons it gave."""
+        done = run(mountlib.program(name), *arguments)
+        self.require(done.code in codes, f"{name} {arguments}: exit {done.code}: {done.err}")
+        self.require(SANITIZED or done.memory < MEMORY_LIMIT, f"{name} {arguments} took {done.memory} bytes")
+        return done.code, self.reasons(name, verb, done.code, done.err), done.out
+
+    def reasons(self, name, verb, code, said):
+        """The reasons in the lines of a program, which must be of one form, printable, and there if it failed."""
+        lines = said.splitlines()
+        self.require(bool(lines) == (code != 0), f"{name}: exit {code} and {lines}")
+        reasons = []
+        for line in lines:
+            match = re.fullmatch(rf"{re.escape(name)}: cannot {verb} '{re.escape(self.path)}': (.+)", line)
+            self.require(match and line.isprintable(), f"{name} said {line!r}")
+            reasons.append(match[1])
+        return reasons
+
+    # ---- an image that does not open
+
+    def refused(self):
+        """All programs refuse it for the same reason, in one line."""
+        said = [self.program("fsck.entrofs", (DAMAGED, FAILED), "verify", self.path),
+                self.program("fsck.entrofs", (DAMAGED, FAILED), "verify", "--deep", self.path),
+                self.program("dump.entrofs", (1,), "read", "--json", self.path),
+                self.program("entrofs", (1,), "mount", "-f", self.path, mount_point())]
+        for code, reasons, out in said:
+            self.require(len(reasons) == 1 and reasons == said[0][1] and not out, f"{said}")
+        kind = FAILED if re.search("version|features", said[0][1][0]) else DAMAGED
+        self.require(said[0][0] == said[1][0] == kind, f"exit codes of {said}")
+        self.require(self.verdict != "served", said[0][1])
+        self.require(not self.second_opinion(), "tests/reader.py takes it")
+        return "refused by all"
+
+    # ---- an image that opens
+
+    def second_opinion(self):
+        """Whether tests/reader.py takes it; None: it is too large for it."""
+        if self.claimed > LARGE:
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                reader.Image(file.read()).check_all()
+        except reader.BadImage:
+            return False
+        return True
+
+    def opened(self):
+        self.program("fsck.entrofs", (CLEAN, DAMAGED), "verify", self.path)
+        code, reasons, out = self.program("fsck.entrofs", (CLEAN, DAMAGED, FAILED), "verify", "--deep", self.path)
+        is_inflated = code == FAILED and "it claims" in reasons[0]
+        self.require(code != FAILED or is_inflated, reasons)
+        self.require((code == CLEAN) == ("clean" in out), out)
+        if not is_inflated:
+            self.require((code == CLEAN) or self.verdict != "served", f"fsck --deep: {reasons}")
+            self.require((code != CLEAN) or self.verdict != "refused", "fsck --deep finds nothing")
+            self.require(self.second_opinion() in (None, code == CLEAN), f"tests/reader.py does not agree: {reasons}")
+        self.program("dump.entrofs", (0,), "read", self.path)
+        code_tables, _, out = self.program("dump.entrofs", (0, 1), "read", "--tables", "--json", self.path)
+        self.require(code_tables or json.loads(out)["tensors"] is not None, "JSON")
+        bad = self.mounted()
+        self.require(not bad or self.verdict != "served", f"cannot be read: {bad}")
+        self.require(not bad or is_inflated or code == DAMAGED, f"cannot be read: {bad}, but is clean")
+        return "served in part" if bad else "served right"
+
+    def mounted(self):
+        """Mounts it and compares its files. Those that cannot be read."""
+        files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        point = tempfile.mkdtemp(prefix="mount-", dir=os.path.dirname(self.path))
+        process = subprocess.Popen([mountlib.program("entrofs"), "-f", self.path, point], stdin=subprocess.DEVNULL,
+                                   stdout=files[0], stderr=files[1])
+        try:
+            mountlib.wait_until(lambda: mountlib.is_mounted(point) or os.waitid(
+                os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "a mount")
+            bad = self.compare(point)
+            memory = peak_memory(process.pid)
+            process.send_signal(signal.SIGTERM)
+            done = finish(process, files)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+            mountlib.remove_mount(point)
+        self.require(SANITIZED or memory < MEMORY_LIMIT, f"the daemon took {memory} bytes")
+        self.require(done.code == 0, f"entrofs: exit {done.code}: {done.err}")
+        for line in done.err.splitlines():
+            self.require(re.fullmatch(rf"entrofs: '{re.escape(self.path)}': cannot read '.*': .+", line)
+                         and line.isprintable(), f"entrofs said {line!r}")
+        self.require(bool(done.err) == bool(bad), f"entrofs said {done.err!r}")
+        return bad
+
+    def compare(self, point):
+        """Files that cannot be read; all others must be as they were put into the image."""
+        names = set()
+        for where, _, inner in os.walk(os.fsencode(point)):
+            names.update(os.path.relpath(os.path.join(where, name), os.fsencode(point)) for name in inner)
+        expected = {bytes.fromhex(path): (size, digest) for path, size, digest in self.entry["files"]}
+        self.require(names == set(expected), f"files are {names}")
+        bad = []
+        for name, (size, digest) in expected.items():
+            path = os.path.join(os.fsencode(point), name)
+            self.require(os.stat(path).st_size == size, f"size of {name}")
+            data = read_at(path, 0, min(size, HASHED))
+            if data is None:
+                bad.append(name)
+            else:
+                self.require(hashlib.sha256(data).hexdigest() == digest, f"wrong bytes in {name}")
+            for offset in (size // 2, size - 1) if size > HASHED else ():
+                read_at(path, offset, 1)
+        return bad
+
+
+def peak_memory(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) << 10
+
+
+def mount_point():
+    """A folder for mounts that are to fail."""
+    if not hasattr(local, "point"):
+        local.point = tempfile.mkdtemp(dir=scratch.name)
+    return local.point
+
+
+local = threading.local()
+
+
+def setUpModule():
+    global scratch
+    if mountlib.why_unusable():
+        raise unittest.SkipTest(mountlib.why_unusable())
+    scratch = tempfile.TemporaryDirectory(prefix="entrofs-hostile-")
+    unittest.addModuleCleanup(scratch.cleanup)
+
+
+class Hostile(unittest.TestCase):
+    def test_programs(self):
+        """Every program on every image: refused in one line, or served right but for EIO."""
+        entries = json.loads(mountlib.must(mountlib.program("tests/hostile/write"), scratch.name, str(EACH)))
+        self.assertGreater(len(entries), 200)
+        self.assertGreaterEqual({entry["class"] for entry in entries},
+                                {"trees", "names", "extents", "sums", "frames", "tables", "blocks", "claims", "fields",
+                                 "sealed fields", "bytes", "truncated"})
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            outcomes = collections.Counter(pool.map(self.attempt, entries))
+        print(f"inputs: programs: {len(entries)}: " +
+              ", ".join(f"{outcomes[what]} {what}" for what in ("refused by all", "served in part", "served right")))
+
+    def attempt(self, entry):
+        trial = Trial(self, scratch.name, entry)
+        return trial.opened() if trial.opens else trial.refused()
+
+
+if __name__ == "__main__":
+    unittest.main()
