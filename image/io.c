@@ -18,6 +18,8 @@ int efs_io_size(const struct image_file *file, uint64_t *size, struct image_diag
 
 	if (fstat(file->fd, &st) < 0)
 		return image_fail(diag, -errno, "%s", strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return image_fail(diag, -EISDIR, "it is a folder");
 	if (S_ISREG(st.st_mode))
 		total = (uint64_t)st.st_size;
 	else if (!S_ISBLK(st.st_mode))

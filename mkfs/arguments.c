@@ -58,15 +58,7 @@ const char *argument_image(int argc, char **argv)
 
 int argument_open_image(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd < 0) {
-		int error = errno;
-
-		cli_cannot("open", path, "%s", strerror(error));
-		errno = error;
-	}
-	return fd;
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
 int argument_finish_output(void)

@@ -25,8 +25,8 @@ int argument_standard(int option, const char *help, int usage_status);
 /* The only argument that getopt left, an image's path. */
 const char *argument_image(int argc, char **argv);
 
-/* Opens an image for reading: a file descriptor, or -1 and errno. Never waits, as a named pipe
- * would make it. */
+/* Opens an image for reading: a file descriptor, or -1 and errno, of which nothing is said. Never
+ * waits, as a named pipe would make it. */
 int argument_open_image(const char *path);
 
 /* Writes out what is still buffered for stdout; says so if any of it could not be written. */

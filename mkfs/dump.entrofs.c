@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 };
@@ -118,8 +119,10 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	fd = argument_open_image(options.path);
-	if (fd < 0)
+	if (fd < 0) {
+		cli_cannot("open", options.path, "%s", strerror(errno));
 		return EXIT_FAILURE;
+	}
 	if (image_open(&image, fd, options.offset, &diag)) {
 		cli_cannot("read", options.path, "%s", diag.text);
 		code = EXIT_FAILURE;

@@ -243,8 +243,10 @@ static int check_path(struct options *options)
 	struct findings findings;
 	int fd = argument_open_image(options->path), code, error = errno;
 
-	if (fd < 0 && !options->json)
+	if (fd < 0 && !options->json) {
+		cli_cannot("open", options->path, "%s", strerror(error));
 		return CHECK_FAILED;
+	}
 	if (findings_init(&findings)) {
 		cli_cannot("start", NULL, "out of memory");
 		code = CHECK_FAILED;

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -248,6 +249,62 @@ class Hostile(unittest.TestCase):
     def attempt(self, entry):
         trial = Trial(self, scratch.name, entry)
         return trial.opened() if trial.opens else trial.refused()
+
+
+class Kinds(unittest.TestCase):
+    """What is no image at all, in place of one."""
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="entrofs-kinds-")
+        self.addCleanup(self.folder.cleanup)
+
+    def refused(self, path, reason, damaged=False):
+        """Every program refuses it at once and says so in one line; with --json, in the object alone."""
+        codes = {"fsck.entrofs": DAMAGED if damaged else FAILED, "dump.entrofs": 1, "entrofs": 1, "mount.entrofs": 32}
+        for name, code in codes.items():
+            done = run(mountlib.program(name), path, *[mount_point()] * (name in ("entrofs", "mount.entrofs")))
+            with self.subTest(program=name, path=path):
+                self.assertEqual((done.code, done.out), (code, ""), done.err)
+                self.assertRegex(done.err, rf"\A{re.escape(name)}: cannot \w+ '{re.escape(path)}': [^\n]*{reason}[^\n]*\n\Z")
+        done = run(mountlib.program("fsck.entrofs"), "--json", path)
+        self.assertEqual((done.code, done.err), (codes["fsck.entrofs"], ""))
+        findings = json.loads(done.out)["findings"]
+        self.assertEqual([finding["kind"] for finding in findings], ["image"])
+        self.assertRegex(findings[0]["message"], reason)
+
+    def test_special_files(self):
+        """Named pipes, sockets, devices, folders: none is waited for."""
+        os.mkfifo(self.path("pipe"))
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(self.path("socket"))
+            for path, reason in ((self.path("pipe"), "file.* block device"), (self.path("socket"), "No such device"),
+                                 (self.folder.name, "folder|file.* block device"),
+                                 ("/dev/null", "file.* block device"), ("/dev/zero", "file.* block device")):
+                self.refused(path, reason)
+
+    def test_names(self):
+        """Names that lead nowhere."""
+        os.symlink("nowhere", self.path("dangling"))
+        os.symlink("loop", self.path("loop"))
+        with open(self.path("file"), "w"):
+            pass
+        for path, reason in ((self.path("absent"), "No such file"), (self.path("dangling"), "No such file"),
+                             (self.path("loop"), "symbolic links"), (self.path("file/x"), "Not a directory"),
+                             (self.path("n" * 300), "name too long"), ("", "No such file")):
+            self.refused(path, reason)
+
+    def test_contents(self):
+        """Files that hold something else, or nothing; one that is open only as a path."""
+        for name, data in (("empty", b""), ("short", b"x" * 4095), ("zeros", bytes(1 << 20)), ("text", b"{}\n" * 5000)):
+            with open(self.path(name), "wb") as file:
+                file.write(data)
+            self.refused(self.path(name), "not an entrofs image", damaged=True)
+        fd = os.open(self.path("zeros"), os.O_PATH)
+        self.addCleanup(os.close, fd)
+        self.refused(f"/proc/{os.getpid()}/fd/{fd}", "not an entrofs image", damaged=True)
 
 
 if __name__ == "__main__":
