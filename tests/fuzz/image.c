@@ -56,7 +56,7 @@ static uint8_t *make_image(const uint8_t *data, size_t *size)
 		super->hash_offset = EFS_SUPERBLOCK_SIZE + covered;
 		super->hash_size = tree;
 		super->image_size = full;
-		reseal(image, full);
+		reseal_all(image, full, 1);
 	}
 	*size = full;
 	return image;

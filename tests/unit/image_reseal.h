@@ -88,37 +88,52 @@ static inline void reseal_hashes(uint8_t *image, size_t size)
 	efs_buffer_free(&tree.hashes);
 }
 
-/* Everything, from the inside out. image is 8-aligned; size may be anything. */
-static inline void reseal(uint8_t *image, size_t size)
+/* Sets the checksums of the chunks of all indexes, or of all blobs, of a catalog. */
+static inline void reseal_sections(uint8_t *image, size_t size, const uint8_t *catalog,
+				   uint64_t catalog_size, int blobs)
+{
+	const struct efs_catalog_header *header = (const void *)catalog;
+	size_t record = blobs ? sizeof(struct efs_section) : sizeof(struct efs_stream);
+	uint32_t count = blobs ? header->blob_count : header->stream_count;
+	uint64_t at = sizeof(*header) + (uint64_t)header->node_count * sizeof(struct efs_node) +
+		      (uint64_t)header->piece_count * sizeof(struct efs_piece) +
+		      (uint64_t)header->tensor_count * sizeof(struct efs_tensor);
+
+	if (blobs)
+		at += (uint64_t)header->stream_count * sizeof(struct efs_stream);
+	for (; count && at <= catalog_size && catalog_size - at >= record; count--, at += record) {
+		struct efs_section section;
+
+		memcpy(&section, catalog + at + (blobs ? 0 : offsetof(struct efs_stream, index)),
+		       sizeof(section));
+		free(reseal_section(image, size, &section));
+	}
+}
+
+/*
+ * Everything, from the inside out. image is 8-aligned; size may be anything. The chunks of blobs
+ * are data, whose checksums tell whether they are the right ones: they are left alone, unless asked
+ * for.
+ */
+static inline void reseal_all(uint8_t *image, size_t size, int with_blobs)
 {
 	struct efs_superblock *super = (void *)image;
-	const struct efs_catalog_header *header;
-	uint8_t *raw = NULL;
-	uint64_t at;
+	uint8_t *catalog = NULL;
 
 	if (size < EFS_SUPERBLOCK_SIZE)
 		return;
-	if (super->catalog.raw_size >= sizeof(*header))
-		raw = reseal_section(image, size, &super->catalog);
-	if (raw) {
-		header = (void *)raw;
-		at = sizeof(*header) + (uint64_t)header->node_count * sizeof(struct efs_node) +
-		     (uint64_t)header->piece_count * sizeof(struct efs_piece) +
-		     (uint64_t)header->tensor_count * sizeof(struct efs_tensor);
-		for (uint32_t i = 0; i < header->stream_count; i++) {
-			struct efs_stream stream;
-
-			if (at > super->catalog.raw_size ||
-			    super->catalog.raw_size - at < sizeof(stream))
-				break;
-			memcpy(&stream, raw + at, sizeof(stream));
-			free(reseal_section(image, size, &stream.index));
-			at += sizeof(stream);
-		}
-		free(raw);
-	}
+	if (super->catalog.raw_size >= sizeof(struct efs_catalog_header))
+		catalog = reseal_section(image, size, &super->catalog);
+	for (int blobs = 0; catalog && blobs <= with_blobs; blobs++)
+		reseal_sections(image, size, catalog, super->catalog.raw_size, blobs);
+	free(catalog);
 	reseal_hashes(image, size);
 	reseal_superblock(image);
+}
+
+static inline void reseal(uint8_t *image, size_t size)
+{
+	reseal_all(image, size, 0);
 }
 
 #endif
