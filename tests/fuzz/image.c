@@ -62,23 +62,27 @@ static uint8_t *make_image(const uint8_t *data, size_t *size)
 	return image;
 }
 
+/* What is large, or the system's, is made once: it would take longer than what is tested. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t *image = make_image(data, &size), *buffer = malloc(READ_BUFFER);
-	int fd = memfd_create("image", MFD_CLOEXEC);
-	struct image_scratch *scratch;
+	static struct image_scratch *scratch;
+	static uint8_t *buffer;
+	static int fd;
+	uint8_t *image = make_image(data, &size);
 	volatile uint64_t use;
 	uint64_t sum = 0;
 
-	if (!buffer || fd < 0 || image_scratch_create(&scratch) ||
-	    pwrite(fd, image, size, 0) != (ssize_t)size)
+	if (!scratch) {
+		buffer = malloc(READ_BUFFER);
+		fd = memfd_create("image", MFD_CLOEXEC);
+		if (!buffer || fd < 0 || image_scratch_create(&scratch))
+			abort();
+	}
+	if (ftruncate(fd, 0) || pwrite(fd, image, size, 0) != (ssize_t)size)
 		abort();
 	exercise(fd, 0, buffer, scratch, &sum);
 	use = sum;
 	(void)use;
-	image_scratch_destroy(scratch);
-	close(fd);
-	free(buffer);
 	free(image);
 	return 0;
 }

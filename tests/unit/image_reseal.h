@@ -25,6 +25,7 @@ enum { RESEAL_MAX = 64 << 20 }; /* sections beyond this raw size are left alone 
 static inline uint8_t *reseal_section(uint8_t *image, size_t size,
 				      const struct efs_section *section)
 {
+	static ZSTD_DCtx *context; /* made once: it takes longer than what it does here */
 	uint64_t chunks = efs_section_chunk_count(section->raw_size);
 	uint64_t at = section->offset;
 	struct efs_chunk chunk;
@@ -33,7 +34,9 @@ static inline uint8_t *reseal_section(uint8_t *image, size_t size,
 	if (section->raw_size > RESEAL_MAX || efs_section_fault(section, 0, size))
 		return NULL;
 	raw = calloc(1, (size_t)section->raw_size + 1);
-	if (!raw)
+	if (!context)
+		context = ZSTD_createDCtx();
+	if (!raw || !context)
 		abort();
 	table = image + section->offset + section->stored_size - chunks * sizeof(chunk);
 	for (uint64_t i = 0; i < chunks; i++, table += sizeof(chunk), at += chunk.stored_size) {
@@ -45,8 +48,8 @@ static inline uint8_t *reseal_section(uint8_t *image, size_t size,
 			break;
 		if (chunk.stored_size == raw_size)
 			memcpy(raw + from, image + at, raw_size);
-		else if (ZSTD_decompress(raw + from, raw_size, image + at, chunk.stored_size) !=
-			 raw_size)
+		else if (ZSTD_decompressDCtx(context, raw + from, raw_size, image + at,
+					     chunk.stored_size) != raw_size)
 			break;
 		chunk.checksum = libdeflate_crc32(0, raw + from, raw_size);
 		memcpy(table, &chunk, sizeof(chunk));
