@@ -243,7 +243,7 @@ class Hostile(unittest.TestCase):
                                  "sealed fields", "bytes", "truncated"})
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             outcomes = collections.Counter(pool.map(self.attempt, entries))
-        print(f"inputs: programs: {len(entries)}: " +
+        print(f"\ninputs: programs: {len(entries)}: " +
               ", ".join(f"{outcomes[what]} {what}" for what in ("refused by all", "served in part", "served right")))
 
     def attempt(self, entry):
