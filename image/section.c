@@ -122,6 +122,20 @@ static int filler_ok(const uint8_t *filler, size_t size)
 }
 
 /*
+ * Whether a frame begins like one that is written here: by RFC 8878, with a window of a chunk's
+ * size at most (a single segment has none but itself). Decoding in one call needs no window, but
+ * others decode in pieces.
+ */
+static int frame_ok(const uint8_t *stored, size_t size)
+{
+	enum { DESCRIPTOR = 4, SINGLE_SEGMENT = 0x20, WINDOW = 5, WINDOW_128K = 7 << 3 };
+	const uint32_t magic = ZSTD_MAGICNUMBER;
+
+	return size > WINDOW && memcmp(stored, &magic, sizeof(magic)) == 0 &&
+	       (stored[DESCRIPTOR] & SINGLE_SEGMENT || stored[WINDOW] <= WINDOW_128K);
+}
+
+/*
  * Decodes a chunk of one frame and perhaps a filler. zstd alone would take several frames, skip
  * what is between them, and know formats older than the standard.
  */
@@ -129,10 +143,9 @@ static int decode_chunk(struct section_work *work, size_t stored_size, uint8_t *
 			size_t raw_size)
 {
 	const uint8_t *stored = work->stored;
-	const uint32_t magic = ZSTD_MAGICNUMBER;
 	size_t frame;
 
-	if (stored_size < sizeof(magic) || memcmp(stored, &magic, sizeof(magic)) != 0)
+	if (!frame_ok(stored, stored_size))
 		return -1;
 	frame = ZSTD_findFrameCompressedSize(stored, stored_size);
 	if (ZSTD_isError(frame) ||

@@ -127,6 +127,7 @@ def frame_size(data):
     require(bytes(data[:4]) == b"\x28\xb5\x2f\xfd", "a chunk is no zstd frame")
     descriptor = byte(4)
     is_single = descriptor >> 5 & 1
+    require(is_single or byte(5) <= 7 << 3, "a zstd frame with a window of more than 128 KiB")
     at = 5 + (not is_single) + (0, 1, 2, 4)[descriptor & 3] + (is_single, 2, 4, 8)[descriptor >> 6]
     is_last = False
     while not is_last:

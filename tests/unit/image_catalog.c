@@ -321,6 +321,50 @@ Test(image_catalog, shapes)
 	}
 }
 
+/*
+ * Pieces that add up to more than 63 bits, also to what the file says without the carry. No image
+ * is that large: the reader's part that sees them is asked by itself.
+ */
+Test(image_catalog, piece_sums)
+{
+	enum { PIECES = 4 };
+	static const struct {
+		uint64_t lengths[PIECES], size;
+		const char *fault;
+	} cases[] = {
+	    {{1, 2, 3, 4}, 10, NULL},
+	    {{INT64_MAX - 6, 1, 2, 3}, INT64_MAX, NULL},
+	    {{INT64_MAX - 6, 1, 2, 4}, UINT64_C(1) << 63, "too large"},
+	    {{INT64_MAX, INT64_MAX, 2, 5}, 5, "too large"},
+	    {{INT64_MAX, 1, INT64_MAX, 1}, 0, "too large"},
+	    {{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}, UINT64_MAX - 3, "too large"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct efs_catalog_header header = {
+		    .node_count = 2, .piece_count = PIECES, .stream_count = 1, .string_size = 1};
+		const struct efs_stream stream = {.raw_size = INT64_MAX};
+		const struct efs_node nodes[] = {
+		    {.type = EFS_DIRECTORY, .first = 1, .count = 1},
+		    {.name = {0, 1}, .type = EFS_FILE, .count = PIECES, .size = cases[i].size}};
+		struct efs_piece pieces[PIECES];
+		struct catalog catalog = {.header = &header,
+					  .nodes = nodes,
+					  .pieces = pieces,
+					  .streams = &stream,
+					  .strings = "f"};
+		struct image_diag diag = {0};
+
+		for (unsigned k = 0; k < PIECES; k++)
+			pieces[k] = (struct efs_piece){EFS_PIECE_STREAM, 0, 0, cases[i].lengths[k]};
+		cr_assert_eq(efs_catalog_check_tree(&catalog, &diag), cases[i].fault ? -EUCLEAN : 0,
+			     "case %zu: %s", i, diag.text);
+		if (cases[i].fault)
+			cr_assert(strstr(diag.text, cases[i].fault), "case %zu: %s", i, diag.text);
+		free(catalog.piece_starts);
+	}
+}
+
 /* --- superblock ------------------------------------------------------------------------------- */
 
 /* Each field of the superblock, wrong alone but with the right checksum, is refused for itself. */
