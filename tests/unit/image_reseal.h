@@ -120,15 +120,16 @@ static inline void reseal_sections(uint8_t *image, size_t size, const uint8_t *c
  */
 static inline void reseal_all(uint8_t *image, size_t size, int with_blobs)
 {
-	struct efs_superblock *super = (void *)image;
+	struct efs_section section; /* a copy: checksums may be written over the superblock */
 	uint8_t *catalog = NULL;
 
 	if (size < EFS_SUPERBLOCK_SIZE)
 		return;
-	if (super->catalog.raw_size >= sizeof(struct efs_catalog_header))
-		catalog = reseal_section(image, size, &super->catalog);
+	section = ((struct efs_superblock *)(void *)image)->catalog;
+	if (section.raw_size >= sizeof(struct efs_catalog_header))
+		catalog = reseal_section(image, size, &section);
 	for (int blobs = 0; catalog && blobs <= with_blobs; blobs++)
-		reseal_sections(image, size, catalog, super->catalog.raw_size, blobs);
+		reseal_sections(image, size, catalog, section.raw_size, blobs);
 	free(catalog);
 	reseal_hashes(image, size);
 	reseal_superblock(image);
