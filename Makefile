@@ -129,8 +129,11 @@ $(BUILD)/codec/x86/%_avx2.o: EXTRA_CFLAGS = -mavx2 -mbmi -mbmi2 -mpopcnt -mlzcnt
 $(BUILD)/codec/x86/%_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl \
 	-mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq -mbmi -mbmi2 -mpopcnt -mlzcnt \
 	-mprefer-vector-width=512
-# Its loops over arrays are written for the vectoriser, which gcc 12 runs fully at -O3 only.
-$(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
+$(BUILD)/codec/x86/dequant_avx2.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
+$(BUILD)/codec/x86/dequant_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vbmi \
+	-mprefer-vector-width=512
+# Their loops over arrays are written for the vectoriser, which gcc 12 runs fully at -O3 only.
+$(BUILD)/codec/dequant_scalar.o $(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
 # The demo is the one program where a little numerical freedom buys vectorised inner loops.
 $(BUILD)/runtime-demo/%.o: EXTRA_CFLAGS = -O3 -fno-math-errno -fno-trapping-math \
 	-fassociative-math -fno-signed-zeros

@@ -88,6 +88,8 @@ enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *cod
 			       size_t coded_size, uint8_t *dst, size_t size,
 			       struct codec_scratch *scratch);
 
+struct dequant_kernel; /* codec/dequant.h is what it serves */
+
 /* A decoder for one instruction set; all give the same result for the same input. */
 struct codec_kernel {
 	const char *name; /* "reference", "scalar", "bmi2", "avx2", "avx512", "neon" */
@@ -95,6 +97,7 @@ struct codec_kernel {
 	enum codec_result (*decode)(const struct codec_tree *tree, const uint8_t *coded,
 				    size_t coded_size, uint8_t *dst, size_t size,
 				    struct codec_scratch *scratch);
+	const struct dequant_kernel *dequant; /* supported by the same CPUs */
 };
 
 /* Kernels compiled into this build, the reference first, ended by NULL. */

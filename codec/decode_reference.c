@@ -130,4 +130,5 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_reference = {"reference", supported, decode};
+const struct codec_kernel codec_kernel_reference = {"reference", supported, decode,
+						    &dequant_kernel_reference};

@@ -3,6 +3,7 @@
 #ifndef ENTROFS_CODEC_KERNELS_H
 #define ENTROFS_CODEC_KERNELS_H
 
+#include "codec/dequant_kernels.h"
 #include "codec/tree.h"
 
 extern const struct codec_kernel codec_kernel_reference;

@@ -274,4 +274,4 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_neon = {"neon", supported, decode};
+const struct codec_kernel codec_kernel_neon = {"neon", supported, decode, &dequant_kernel_neon};

@@ -14,6 +14,7 @@
  */
 #include "codec/kernels.h"
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 
@@ -314,10 +315,20 @@ static void unpack(uint8_t *out, const struct codec_tree *tree, const struct cod
 
 #include "codec/decode_template.h"
 
+/* clang 14 does not know its name. */
+static int has_f16c(void)
+{
+	unsigned eax, ebx, ecx = 0, edx;
+
+	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+}
+
+/* The last two are for dequantizing. */
 static int supported(void)
 {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
+	       __builtin_cpu_supports("fma") && has_f16c();
 }
 
-const struct codec_kernel codec_kernel_avx2 = {"avx2", supported, decode};
+const struct codec_kernel codec_kernel_avx2 = {"avx2", supported, decode, &dequant_kernel_avx2};

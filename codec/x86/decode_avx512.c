@@ -246,4 +246,5 @@ static int supported(void)
 	       __builtin_cpu_supports("bmi2");
 }
 
-const struct codec_kernel codec_kernel_avx512 = {"avx512", supported, decode};
+const struct codec_kernel codec_kernel_avx512 = {"avx512", supported, decode,
+						 &dequant_kernel_avx512};

@@ -55,4 +55,4 @@ static int supported(void)
 	return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-const struct codec_kernel codec_kernel_bmi2 = {"bmi2", supported, decode};
+const struct codec_kernel codec_kernel_bmi2 = {"bmi2", supported, decode, &dequant_kernel_scalar};
