@@ -9,3 +9,4 @@ echo "machine: $(uname -m), $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /
 echo "kernel:  $(uname -sr)"
 echo
 "$build/benchmarks/decode"
+"$build/benchmarks/dequant"

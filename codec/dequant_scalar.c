@@ -39,25 +39,26 @@ static inline void direct16(const struct dequant_plan *plan, const uint8_t *code
 			    uint8_t *out, unsigned digits, uint64_t bias)
 {
 	const unsigned shift = 53 - digits;
+	const uint64_t half = UINT64_C(1) << (shift - 1);
 	const uint64_t rebias = (1023 - bias) << (digits - 1);
-	const uint64_t infinity = (2 * bias + 1) << (digits - 1);
-	const double smallest = dequant_float_of((uint32_t)(127 - bias + 1) << 23);
+	const uint64_t smallest = (1023 - bias + 1) << 52, infinity = (2 * bias + 1)
+								      << (digits - 1);
 
 	for (size_t i = 0; i < count; i++) {
 		double product = (double)(codes[i] - plan->params.zero_point) * plan->params.scale;
 		uint64_t bits, number;
-		uint16_t half;
+		uint16_t result;
 		memcpy(&bits, &product, sizeof(bits));
-		if (product >= smallest || product <= -smallest) {
-			uint64_t magnitude = bits & INT64_MAX;
-			magnitude += (UINT64_C(1) << (shift - 1)) - 1 + (magnitude >> shift & 1);
-			number = (magnitude >> shift) - rebias;
+		uint64_t magnitude = bits & INT64_MAX;
+		if (magnitude >= smallest) {
+			number =
+			    ((magnitude + half - 1 + (magnitude >> shift & 1)) >> shift) - rebias;
 			number = number < infinity ? number : infinity;
-			half = (uint16_t)(number | (bits >> 63) << 15);
+			result = (uint16_t)(number | (bits >> 63) << 15);
 		} else {
-			half = (uint16_t)dequant_number(&plan->params, codes[i], plan->type);
+			result = (uint16_t)dequant_number(&plan->params, codes[i], plan->type);
 		}
-		memcpy(out + 2 * i, &half, 2);
+		memcpy(out + 2 * i, &result, 2);
 	}
 }
 
@@ -89,15 +90,27 @@ static void by_biased_bf16(const struct dequant_plan *plan, const uint8_t *codes
 }
 
 /* Codes of 4 bits, one by one. */
-static void by_table4(const struct dequant_plan *plan, const uint8_t *codes, size_t count,
-		      uint8_t *out)
+static inline void by_sixteen(const struct dequant_plan *plan, const uint8_t *codes, size_t count,
+			      uint8_t *out, size_t size)
 {
-	size_t size = dequant_size(plan->type);
-
-	for (size_t i = 0; i < count; i++) {
-		size_t code = i % 2 == 0 ? codes[i / 2] & 15u : codes[i / 2] >> 4;
-		memcpy(out + size * i, plan->table + size * code, size);
+	for (; count >= 2; count -= 2, codes++, out += 2 * size) {
+		memcpy(out, plan->table + size * (*codes & 15u), size);
+		memcpy(out + size, plan->table + size * (size_t)(*codes >> 4), size);
 	}
+	if (count > 0)
+		memcpy(out, plan->table + size * (*codes & 15u), size);
+}
+
+static void by_sixteen16(const struct dequant_plan *plan, const uint8_t *codes, size_t count,
+			 uint8_t *out)
+{
+	by_sixteen(plan, codes, count, out, 2);
+}
+
+static void by_sixteen32(const struct dequant_plan *plan, const uint8_t *codes, size_t count,
+			 uint8_t *out)
+{
+	by_sixteen(plan, codes, count, out, 4);
 }
 
 /* Codes of 4 bits in pairs: plan->layout has both numbers of each byte. */
@@ -145,7 +158,7 @@ static void settle(struct dequant_plan *plan, size_t count)
 			return;
 		plan->expand = dequant_by_table16;
 	} else if (count < PAIRS_PAY) {
-		plan->expand = by_table4;
+		plan->expand = wide ? by_sixteen32 : by_sixteen16;
 	} else if (wide) {
 		plan->expand = by_pairs32;
 		pair_up(plan, 4);
@@ -157,6 +170,6 @@ static void settle(struct dequant_plan *plan, size_t count)
 
 const struct dequant_kernel dequant_kernel_scalar = {
     .direct = {direct_f32, direct_f16, direct_bf16},
-    .direct_up_to = {SIZE_MAX, 512, 512},
+    .direct_up_to = {SIZE_MAX, 320, 320},
     .settle = settle,
 };

@@ -47,13 +47,13 @@ static inline __m256i load8(const uint8_t *codes)
 
 static inline void product_f32(const struct product *product, const uint8_t *codes, uint8_t *out)
 {
-#pragma GCC unroll 4
-	for (unsigned i = 0; i < 4; i++)
+#pragma GCC unroll 2
+	for (unsigned i = 0; i < 2; i++)
 		_mm256_storeu_ps(
 		    (float *)(out + 32 * i),
 		    _mm256_mul_ps(difference(product, load8(codes + 8 * i)), product->factor));
 }
-DEQUANT_EXPAND(direct_f32, 8, 4, 32, struct product, load_exact, product_f32)
+DEQUANT_EXPAND(direct_f32, 8, 4, 16, struct product, load_exact, product_f32)
 
 /*
  * What rounding lost is exact in F32: both the rounded number and the product are multiples of
@@ -91,11 +91,13 @@ DEQUANT_EXPAND(by_product_f16, 8, 2, 32, struct product, load_settled, product_f
 
 static inline void exact_f16(const struct product *product, const uint8_t *codes, uint8_t *out)
 {
-	__m256 code = difference(product, load8(codes));
-
-	_mm_storeu_si128((__m128i *)out, round_f16(to_odd(product, code)));
+#pragma GCC unroll 2
+	for (unsigned i = 0; i < 2; i++) {
+		__m256 code = difference(product, load8(codes + 8 * i));
+		_mm_storeu_si128((__m128i *)(out + 16 * i), round_f16(to_odd(product, code)));
+	}
 }
-DEQUANT_EXPAND(direct_f16, 8, 2, 8, struct product, load_exact, exact_f16)
+DEQUANT_EXPAND(direct_f16, 8, 2, 16, struct product, load_exact, exact_f16)
 
 /* Sixteen codes, even and odd elements apart. */
 struct halves {
@@ -309,6 +311,6 @@ static void settle(struct dequant_plan *plan, size_t count)
 
 const struct dequant_kernel dequant_kernel_avx2 = {
     .direct = {direct_f32, direct_f16, direct_bf16},
-    .direct_up_to = {SIZE_MAX, 512, 512},
+    .direct_up_to = {SIZE_MAX, 512, 416},
     .settle = settle,
 };

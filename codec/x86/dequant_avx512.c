@@ -36,12 +36,9 @@ static inline __m512 differences(const struct product *product, const uint8_t *c
 
 static inline void product_f32(const struct product *product, const uint8_t *codes, uint8_t *out)
 {
-#pragma GCC unroll 4
-	for (unsigned i = 0; i < 4; i++)
-		_mm512_storeu_ps(out + 64 * i, _mm512_mul_ps(differences(product, codes + 16 * i),
-							     product->scale));
+	_mm512_storeu_ps(out, _mm512_mul_ps(differences(product, codes), product->scale));
 }
-DEQUANT_EXPAND(direct_f32, 8, 4, 64, struct product, load_product, product_f32)
+DEQUANT_EXPAND(direct_f32, 8, 4, 16, struct product, load_product, product_f32)
 
 /*
  * What a truncated product lost is exact in F32: both it and the product are multiples of 2^-149
@@ -189,6 +186,6 @@ static void settle(struct dequant_plan *plan, size_t count)
 
 const struct dequant_kernel dequant_kernel_avx512 = {
     .direct = {direct_f32, direct_f16, direct_bf16},
-    .direct_up_to = {SIZE_MAX, 256, 256},
+    .direct_up_to = {SIZE_MAX, 640, 480},
     .settle = settle,
 };
