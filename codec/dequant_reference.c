@@ -62,9 +62,11 @@ uint32_t dequant_number(const struct dequant_params *params, unsigned code, enum
 		exponent = 1;
 	exponent -= 127 + 23;
 	product *= (uint64_t)(difference < 0 ? -difference : difference);
+	if (product == 0)
+		return sign;
 
 	int unit = exponent + bit_length(product) - format->digits;
-	if (unit < format->least || product == 0)
+	if (unit < format->least)
 		unit = format->least;
 	uint64_t number = shift_rounding(product, unit - exponent) +
 			  ((uint64_t)(unit - format->least) << (format->digits - 1));

@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-/* Multiples of 2^-149, from zero to beyond 2^170. */
-enum { EXACT_LIMBS = 10, EXACT_UNIT = -149 };
+/* Multiples of 2^-149, up to 2^203. */
+enum { EXACT_LIMBS = 11, EXACT_UNIT = -149 };
 struct exact {
 	uint32_t limb[EXACT_LIMBS];
 };
@@ -22,12 +22,13 @@ struct exact {
 /* number * 2^exponent; number < 2^57, exponent >= EXACT_UNIT */
 static inline struct exact exact_of(uint64_t number, int exponent)
 {
-	unsigned shift = (unsigned)(exponent - EXACT_UNIT);
+	unsigned shift = (unsigned)(exponent - EXACT_UNIT), limb = shift / 32;
+	uint64_t low = (number & UINT32_MAX) << shift % 32, high = number >> 32 << shift % 32;
 	struct exact result = {{0}};
 
-	for (unsigned bit = 0; bit < 57; bit++)
-		if (number >> bit & 1)
-			result.limb[(bit + shift) / 32] |= UINT32_C(1) << (bit + shift) % 32;
+	result.limb[limb] = (uint32_t)low;
+	result.limb[limb + 1] = (uint32_t)(low >> 32) | (uint32_t)high;
+	result.limb[limb + 2] = (uint32_t)(high >> 32);
 	return result;
 }
 
