@@ -61,6 +61,7 @@ static inline void product_f32(const struct product *product, const uint8_t *cod
 {
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		vst1q_u8(out + 16 * i,
 			 vreinterpretq_u8_f32(vmulq_f32(code.of[i], product->factor)));
@@ -96,6 +97,7 @@ static inline void product_f16(const struct product *product, const uint8_t *cod
 {
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		code.of[i] = vmulq_f32(code.of[i], product->factor);
 	store_f16(out, code.of[0], code.of[1]);
@@ -107,6 +109,7 @@ static inline void exact_f16(const struct product *product, const uint8_t *codes
 {
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		code.of[i] = to_odd(product, code.of[i]);
 	store_f16(out, code.of[0], code.of[1]);
@@ -127,6 +130,7 @@ static inline void biased_bf16(const struct product *product, const uint8_t *cod
 {
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		code.of[i] = vmulq_f32(code.of[i], product->factor);
 	store_bf16(out, code.of[0], code.of[1], product->bias);
@@ -147,6 +151,7 @@ static inline void product_bf16(const struct product *product, const uint8_t *co
 	const uint32x4_t bias = vdupq_n_u32(0x7fff);
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		code.of[i] = lean_to_even(vmulq_f32(code.of[i], product->factor));
 	store_bf16(out, code.of[0], code.of[1], bias);
@@ -159,6 +164,7 @@ static inline void exact_bf16(const struct product *product, const uint8_t *code
 	const uint32x4_t bias = vdupq_n_u32(0x7fff);
 	struct differences code = load16(product, codes);
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < 4; i++)
 		code.of[i] = lean_to_even(to_odd(product, code.of[i]));
 	store_bf16(out, code.of[0], code.of[1], bias);
@@ -190,6 +196,7 @@ static inline void expand_planes16(const struct planes *planes, const uint8_t *c
 {
 	uint8x16x2_t code = split(codes);
 
+#pragma GCC unroll 2
 	for (unsigned i = 0; i < 2; i++) {
 		uint8x16_t low = vqtbl1q_u8(planes->bytes[0], code.val[i]);
 		uint8x16_t high = vqtbl1q_u8(planes->bytes[1], code.val[i]);
@@ -211,8 +218,10 @@ static inline void expand_planes32(const struct planes *planes, const uint8_t *c
 {
 	uint8x16x2_t code = split(codes);
 
+#pragma GCC unroll 2
 	for (unsigned i = 0; i < 2; i++) {
 		uint8x16_t byte[4];
+#pragma GCC unroll 4
 		for (unsigned k = 0; k < 4; k++)
 			byte[k] = vqtbl1q_u8(planes->bytes[k], code.val[i]);
 		store_zipped16(out + 64 * i, vzip1q_u8(byte[0], byte[1]),
@@ -241,6 +250,6 @@ static void settle(struct dequant_plan *plan, size_t count)
 
 const struct dequant_kernel dequant_kernel_neon = {
     .direct = {direct_f32, direct_f16, direct_bf16},
-    .direct_up_to = {SIZE_MAX, 512, 512},
+    .direct_up_to = {SIZE_MAX, 592, 544},
     .settle = settle,
 };

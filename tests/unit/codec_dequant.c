@@ -5,6 +5,7 @@
  * The reference is held to the definition of rounding (dequant_exact.h) and to a table made with
  * exact fractions; all other kernels are held to the reference.
  */
+#include "codec/dequant_kernels.h"
 #include "tests/unit/codec_util.h"
 #include "tests/unit/dequant_exact.h"
 #include "tests/unit/dequant_golden.h"
@@ -254,6 +255,26 @@ Test(codec_dequant, no_rounding_twice)
 {
 	cr_assert_gt(check_traps(DEQUANT_BF16, 16, 3), 100);
 	cr_assert_gt(check_traps(DEQUANT_F16, 13, 4), 100);
+}
+
+/* Vector kernels fall back to a table of 256 numbers where arithmetic would be wrong: seldom. */
+Test(codec_dequant, arithmetic_serves_most_scales)
+{
+	uint32_t state = 9;
+	unsigned i = 0, tables = 0;
+
+	for (const char *kernel; (kernel = next_kernel(&i));) {
+		if (strcmp(kernel, "avx2") != 0 && strcmp(kernel, "neon") != 0)
+			continue;
+		for (unsigned n = 0; n < 2000; n++) {
+			struct dequant_params params = params_of(
+			    0x39000000 + codec_random(&state) % 0x05000000, (int32_t)(n % 256));
+			struct dequant_plan plan;
+			dequant_prepare(&plan, 8, DEQUANT_F16 + n / 256 % 2, &params);
+			tables += plan.expand == dequant_by_table16;
+		}
+		cr_assert_leq(tables, 20, "%s: %u of 2000", kernel, tables);
+	}
 }
 
 /* What lies behind and before the output, and behind the codes, is not touched. */
