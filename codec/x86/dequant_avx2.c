@@ -48,10 +48,11 @@ static inline __m256i load8(const uint8_t *codes)
 static inline void product_f32(const struct product *product, const uint8_t *codes, uint8_t *out)
 {
 #pragma GCC unroll 2
-	for (unsigned i = 0; i < 2; i++)
-		_mm256_storeu_ps(
-		    (float *)(out + 32 * i),
-		    _mm256_mul_ps(difference(product, load8(codes + 8 * i)), product->factor));
+	for (unsigned i = 0; i < 2; i++) {
+		__m256 code = difference(product, load8(codes + 8 * i));
+		_mm256_storeu_si256((__m256i *)(out + 32 * i),
+				    _mm256_castps_si256(_mm256_mul_ps(code, product->factor)));
+	}
 }
 DEQUANT_EXPAND(direct_f32, 8, 4, 16, struct product, load_exact, product_f32)
 
