@@ -67,6 +67,8 @@ static void prepare_for(struct dequant_plan *plan, const struct dequant_kernel *
 	plan->params = *params;
 	plan->type = type;
 	plan->bits = bits;
+	plan->factor = params->scale;
+	plan->bias = 0;
 	if (bits == 8 && count <= (usual ? kernel->direct_up_to[type] : 255)) {
 		plan->expand = direct;
 		return;

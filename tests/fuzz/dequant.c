@@ -49,8 +49,9 @@ static unsigned code_at(const struct input *input, size_t index)
 {
 	size_t place = index + input->first % 2;
 
-	return input->rows.bits == 8 ? input->codes[index]
-				     : input->codes[place / 2] >> 4 * (place % 2) & 15u;
+	if (input->rows.bits == 8)
+		return input->codes[index];
+	return place % 2 == 0 ? input->codes[place / 2] & 15u : input->codes[place / 2] >> 4;
 }
 
 /* The first number of a code in a row is held to the definition, the others to that one. */
