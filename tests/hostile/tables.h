@@ -192,9 +192,10 @@ static inline void tables_random(struct tables *t)
 			table.code[b] = code;
 			break;
 		default: /* anything */
-			for (unsigned i = 0; i < build_random(&seed) % 256; i++)
-				table.code[build_random(&seed) % 256] =
-				    (uint8_t)build_random(&seed);
+			for (unsigned i = 0; i < build_random(&seed) % 256; i++) {
+				a = build_random(&seed) % 256;
+				table.code[a] = (uint8_t)build_random(&seed);
+			}
 		}
 		tables_try(t, &table, "random codes");
 	}

@@ -163,10 +163,12 @@ static inline void trees_random(struct trees *trees)
 	uint64_t seed = 77;
 
 	for (unsigned round = 0; round < TREE_RANDOM; round++) {
-		for (unsigned i = 0; i <= build_random(&seed) % 6; i++)
-			*trees_link(trees, build_random(&seed) % TREE_NODES,
-				    build_random(&seed) % 3) =
-			    build_random(&seed) % (TREE_NODES + 1);
+		for (unsigned i = 0; i <= build_random(&seed) % 6; i++) {
+			uint32_t node = build_random(&seed) % TREE_NODES;
+			unsigned link = build_random(&seed) % 3;
+
+			*trees_link(trees, node, link) = build_random(&seed) % (TREE_NODES + 1);
+		}
 		forge_lay(&trees->forge, &trees->out);
 		hostile_put(trees->hostile, &trees->out, HOSTILE_JUDGED, NULL, "random links %u",
 			    round);

@@ -36,7 +36,8 @@ static uint64_t other_value(unsigned round, uint64_t old, size_t size, uint64_t 
 	uint64_t values[VALUES] = {0, UINT64_MAX, old + 1, old - 1, old * 2, old ^ top};
 
 	for (unsigned i = VALUES - RANDOM_VALUES; i < VALUES; i++) {
-		values[i] = build_random(seed) | (uint64_t)build_random(seed) << 32;
+		values[i] = build_random(seed);
+		values[i] |= (uint64_t)build_random(seed) << 32;
 		values[i] >>= build_random(seed) % 64;
 	}
 	return values[round] & (top | (top - 1));
