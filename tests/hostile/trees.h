@@ -325,6 +325,26 @@ static inline void names_pairs(struct trees *trees, uint32_t first)
 	trees_restore(trees);
 }
 
+/* Every good name as that of a file that cannot be read: programs have to speak of it. */
+static inline void names_of_damage(struct trees *trees)
+{
+	const struct efs_stream *stream = forge_record(&trees->forge, FIELD_STREAM, 0);
+	uint8_t *byte = trees->forge.image.data + stream->offset;
+
+	*byte ^= 1;
+	for (size_t i = 0; i < sizeof(names_list) / sizeof(names_list[0]); i++) {
+		if (names_list[i].verdict != HOSTILE_SERVED)
+			continue;
+		forge_node(&trees->forge, 7)->name =
+		    forge_string(&trees->forge, names_list[i].text, names_list[i].size);
+		forge_lay(&trees->forge, &trees->out);
+		hostile_put(trees->hostile, &trees->out, HOSTILE_REFUSED, NULL,
+			    "a damaged file has name %zu of the list", i);
+		trees_restore(trees);
+	}
+	*byte ^= 1;
+}
+
 static inline void hostile_names(struct hostile *hostile)
 {
 	static const uint32_t alone[] = {7, 8}; /* a file and a folder without siblings */
@@ -352,6 +372,8 @@ static inline void hostile_names(struct hostile *hostile)
 	names_pairs(&trees, 5);
 	names_pairs(&trees, 9);
 	names_places(&trees, 0);
+	hostile->class = "names of damage";
+	names_of_damage(&trees);
 	trees_teardown(&trees);
 }
 
