@@ -67,8 +67,8 @@ export PKG_CONFIG_SYSROOT_DIR := $(abspath $(SYSROOT))
 BASE_CPPFLAGS += --sysroot=$(abspath $(SYSROOT))
 BASE_LDFLAGS  += --sysroot=$(abspath $(SYSROOT))
 endif
-FUSE_CFLAGS = $(shell $(PKG_CONFIG) --cflags fuse3)
-FUSE_LIBS   = $(shell $(PKG_CONFIG) --libs fuse3)
+FUSE_CFLAGS = $(shell $(PKG_CONFIG) --cflags fuse3 liburing)
+FUSE_LIBS   = $(shell $(PKG_CONFIG) --libs fuse3 liburing)
 
 IMAGE_LIBS := -lzstd -ldeflate -lcrypto
 JSON_LIBS  := -ljansson
@@ -165,7 +165,7 @@ $(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): LIBS = $(IMAGE_LIBS) $(JSON_LIBS) -lm
 $(MKFS_MAIN:mkfs/%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/mkfs/%.o $(MKFS_ARCHIVES)
 	$(link)
 
-$(BUILD)/entrofs: LIBS = $(FUSE_LIBS) $(IMAGE_LIBS)
+$(BUILD)/entrofs: LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS)
 $(BUILD)/entrofs: $(BUILD)/fs/entrofs.o $(BUILD)/libfs.a $(BUILD)/libimage.a $(BUILD)/libcodec.a
 	$(link)
 
@@ -200,7 +200,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
 
 # --- targets -----------------------------------------------------------------------------------
 
-PACKAGES := build-essential pkg-config fuse3 libfuse3-dev libzstd-dev liblz4-dev \
+PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
 	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy
 PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
 	gcc-aarch64-linux-gnu qemu-user-static qemu-user

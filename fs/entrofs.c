@@ -12,6 +12,8 @@
 #include "fs/mounted.h"
 #include "fs/ops.h"
 #include "fs/options.h"
+#include "fs/report.h"
+#include "fs/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +28,6 @@
 
 enum {
 	EXIT_USAGE = 2,
-	THREADS_MIN = 4, /* some wait for storage while others decode */
-	THREADS_MAX = 64,
 };
 
 /* A mount in the making, taken down by unmount() from whatever point it reached. */
@@ -38,6 +38,7 @@ struct mount {
 	int fd; /* of the image; -1: none */
 	struct ops_volume volume;
 	struct fuse_session *session;
+	struct report *report;
 	bool handles_signals;
 	bool mounted;
 };
@@ -66,6 +67,8 @@ static int open_image_file(struct mount *mount)
 	mount->image_path = realpath(mount->options->image, NULL);
 	if (!mount->image_path)
 		return cannot_mount(mount, "%s", strerror(errno));
+	/* io_uring would take it for "do not wait". */
+	fcntl(mount->fd, F_SETFL, fcntl(mount->fd, F_GETFL) & ~O_NONBLOCK);
 	mount->volume.time = stat.st_mtim;
 	return 0;
 }
@@ -81,12 +84,20 @@ static int open_image(struct mount *mount)
 		volume->image = NULL;
 		return cannot_mount(mount, "%s", diag.text[0] ? diag.text : strerror(-error));
 	}
-	error = reader_create(&volume->reader, volume->image, mount->image_path);
+	struct reader_options how = {.name = mount->image_path,
+				     .cache_size = mount->options->cache_size,
+				     .readahead = mount->options->readahead,
+				     .workers = mount->options->workers,
+				     .keep_compressed = mount->options->keep_compressed};
+	error =
+	    reader_create(&volume->reader, volume->image, mount->fd, mount->options->offset, &how);
 	if (error)
 		return cannot_mount(mount, "%s", strerror(-error));
 	volume->uid = mount->options->uid;
 	volume->gid = mount->options->gid;
 	volume->umask = mount->options->umask;
+	volume->tell_readahead = mount->options->debug || !mount->options->foreground;
+	volume->show_stats = mount->options->show_stats;
 	return 0;
 }
 
@@ -129,7 +140,7 @@ static char *session_words(const struct mount *mount)
 {
 	const struct options *options = mount->options;
 	char max_read[32], *words = NULL;
-	snprintf(max_read, sizeof(max_read), "max_read=%d", OPS_REQUEST_MAX);
+	snprintf(max_read, sizeof(max_read), "max_read=%d", SESSION_REQUEST_MAX);
 	char *fsname = NULL;
 	if (asprintf(&fsname, "fsname=%s", mount->image_path) < 0)
 		return NULL;
@@ -166,6 +177,8 @@ static int create_session(struct mount *mount)
 
 static int attach(struct mount *mount)
 {
+	mount->volume.readahead.mountpoint = mount->mountpoint;
+	mount->volume.readahead.wanted = mount->options->readahead;
 	if (create_session(mount))
 		return -1;
 	/* From here on a signal ends the loop, even one that has not begun, and so unmounts. */
@@ -183,32 +196,17 @@ static int attach(struct mount *mount)
 	return 0;
 }
 
-static unsigned thread_count(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	if (cpus < THREADS_MIN)
-		return THREADS_MIN;
-	return cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
-}
-
 static int serve(struct mount *mount)
 {
 	if (fuse_daemonize(mount->options->foreground))
 		return cannot_mount(mount, "cannot go to the background");
 	if (!mount->options->foreground)
 		log_to_syslog();
-	int result;
-	if (mount->options->single_thread) {
-		result = fuse_session_loop(mount->session);
-	} else {
-		struct fuse_loop_config *config = fuse_loop_cfg_create();
-		if (!config)
-			return cannot_mount(mount, "%s", strerror(ENOMEM));
-		fuse_loop_cfg_set_clone_fd(config, 1);
-		fuse_loop_cfg_set_max_threads(config, thread_count());
-		result = fuse_session_loop_mt(mount->session, config);
-		fuse_loop_cfg_destroy(config);
-	}
+	report_block_signal();
+	reader_start(mount->volume.reader);
+	/* Who cannot have a thread for reports can still be served. */
+	report_start(&mount->report, mount->volume.reader, &mount->volume.readahead.got);
+	int result = session_serve(mount->session, mount->options->single_thread);
 	/* Positive: the signal that ended it, which is the usual way. */
 	if (result < 0) {
 		log_error("'%s': serving ended: %s", mount->image_path, strerror(-result));
@@ -225,6 +223,7 @@ static void unmount(struct mount *mount)
 		fuse_remove_signal_handlers(mount->session);
 	if (mount->session)
 		fuse_session_destroy(mount->session);
+	report_stop(mount->report);
 	reader_destroy(mount->volume.reader);
 	if (mount->volume.image)
 		image_close(mount->volume.image);

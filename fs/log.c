@@ -75,6 +75,16 @@ void log_error(const char *format, ...)
 	write_line(LOG_ERR, line);
 }
 
+void log_note(const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	write_line(LOG_INFO, line);
+}
+
 /* True if this line was let through less than RECENT_SECONDS ago; else remembers it. */
 static bool is_recent(const char *line)
 {

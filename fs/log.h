@@ -14,8 +14,11 @@
 /* Adds the program's name in front and a newline. */
 __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 
-/* The same for messages that a reader may provoke at will: an identical one is dropped for the next
- * minute. */
+/* What is worth knowing but no error. */
+__attribute__((format(printf, 1, 2))) void log_note(const char *format, ...);
+
+/* An error as log_error() tells it that a reader may provoke at will: an identical one is dropped
+ * for the next minute. */
 __attribute__((format(printf, 1, 2))) void log_limited(const char *format, ...);
 
 /* From now on messages go to syslog, facility daemon. */

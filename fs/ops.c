@@ -3,10 +3,13 @@
  * ops.c - the FUSE requests; see ops.h.
  *
  * FORGET is left to libfuse: nodes live as long as the image, nothing counts references. So are
- * RELEASE and the extended attributes: unanswered once, the kernel stops asking. ACCESS is the
+ * RELEASE: unanswered once, the kernel stops asking. ACCESS is the
  * kernel's affair (default_permissions).
  */
 #include "fs/ops.h"
+
+#include "fs/log.h"
+#include "fs/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,15 +22,18 @@
 
 #define FOREVER DBL_MAX /* seconds for which the kernel may keep a name or an attribute */
 
+#define STATS_ATTRIBUTE "user.entrofs.stats"
+
 enum {
 	NAME_MAX_BYTES = 255,
 	STATFS_BLOCK = 4096, /* bytes */
 	/* Bytes that stat() recommends for a read; a power of two, as some loaders use it as a
 	 * mask. Copying programs read in such pieces. */
 	READ_UNIT = 1 << 17,
+	STATS_GROWTH = 256, /* bytes by which numbers may grow between asking for size and text */
 };
 
-static const struct ops_volume *volume_of(fuse_req_t req)
+static struct ops_volume *volume_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
@@ -82,19 +88,26 @@ static struct fuse_entry_param entry_of(const struct ops_volume *volume, fuse_in
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	conn->max_read = OPS_REQUEST_MAX;
-	/* Nobody writes, but libfuse derives the pages of a request, reads included, from this. */
-	conn->max_write = OPS_REQUEST_MAX;
-	/* max_readahead stays at what the kernel offers: it takes no more. */
-	/* NFS servers look up "." and ".." by number alone. */
-	conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
-	/* An immutable file needs no look at its mtime before each read. */
-	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	session_configure(conn);
+}
+
+/* How far the kernel reads ahead is a matter of privilege, and worth knowing. */
+static void ask_readahead(struct ops_volume *volume)
+{
+	struct session_readahead *readahead = &volume->readahead;
+	if (!session_ask_readahead(readahead))
+		return;
+	uint64_t got = atomic_load(&readahead->got);
+	if (volume->tell_readahead && got && got < readahead->wanted)
+		log_note("'%s': the kernel reads %llu KiB ahead of a reader; root can let it read "
+			 "more, see entrofs(1)",
+			 readahead->mountpoint, (unsigned long long)got / 1024);
 }
 
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct ops_volume *volume = volume_of(req);
+	struct ops_volume *volume = volume_of(req);
+	ask_readahead(volume);
 	const struct efs_node *directory = node_of(volume, parent);
 	size_t size = strlen(name);
 	if (!directory) {
@@ -220,9 +233,7 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info
 	} else if ((info->flags & O_ACCMODE) != O_RDONLY) {
 		fuse_reply_err(req, EROFS);
 	} else {
-		/* Never direct_io: it would forbid shared mappings, by which most loaders read. */
-		info->keep_cache = 1;
-		info->noflush = 1; /* nothing to flush, and close() works when we are gone */
+		session_open(info);
 		fuse_reply_open(req, info);
 	}
 }
@@ -246,6 +257,31 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	}
 	fuse_reply_buf(req, lease.data, lease.size);
 	reader_release(volume->reader, &lease);
+}
+
+/* The statistics are read where they do not appear in the tree: getfattr -n user.entrofs.stats */
+static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	const struct ops_volume *volume = volume_of(req);
+	if (!volume->show_stats) {
+		fuse_reply_err(req, ENOSYS); /* the kernel does not ask again */
+		return;
+	}
+	if (ino != FUSE_ROOT_ID || strcmp(name, STATS_ATTRIBUTE) != 0) {
+		fuse_reply_err(req, ENODATA);
+		return;
+	}
+	char *text = report_json(volume->reader, atomic_load(&volume->readahead.got));
+	size_t length = text ? strlen(text) : 0;
+	if (!text)
+		fuse_reply_err(req, ENOMEM);
+	else if (size == 0)
+		fuse_reply_xattr(req, length + STATS_GROWTH);
+	else if (size < length)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, text, length);
+	free(text);
 }
 
 static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -276,6 +312,7 @@ struct fuse_lowlevel_ops ops_table(void)
 	    .open = ops_open,
 	    .read = ops_read,
 	    .statfs = ops_statfs,
+	    .getxattr = ops_getxattr,
 	};
 	ops_refuse_writes(&ops);
 	return ops;

@@ -10,19 +10,20 @@
 
 #include "fs/libfuse.h"
 #include "fs/read.h"
+#include "fs/session.h"
 
+#include <stdbool.h>
 #include <time.h>
 
-enum {
-	OPS_REQUEST_MAX = 1 << 20, /* bytes of the largest READ; also a mount option */
-};
-
-/* A mounted image: what the requests need. Immutable while mounted, but for what the reader and the
- * image guard themselves. */
+/* A mounted image: what the requests need. Immutable while mounted, but for what the reader, the
+ * image and the readahead guard themselves. */
 struct ops_volume {
 	struct image *image;
 	struct reader *reader;
+	struct session_readahead readahead;
 	struct timespec time; /* of every file: the image file's */
+	bool show_stats;      /* as an extended attribute of the root */
+	bool tell_readahead;  /* log it if it is less than what was wanted */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;

@@ -117,31 +117,94 @@ static int unknown(const char *word, bool sloppy)
 	return -1;
 }
 
+/* Takes in a value; false if it is none. */
+static bool set_uid(struct options *options, const char *value)
+{
+	uint64_t number;
+	if (parse_whole(value, 10, UINT32_MAX - 1, &number))
+		return false;
+	options->uid = (uid_t)number;
+	return true;
+}
+
+static bool set_gid(struct options *options, const char *value)
+{
+	uint64_t number;
+	if (parse_whole(value, 10, UINT32_MAX - 1, &number))
+		return false;
+	options->gid = (gid_t)number;
+	return true;
+}
+
+static bool set_umask(struct options *options, const char *value)
+{
+	uint64_t number;
+	if (parse_whole(value, 8, 0777, &number))
+		return false;
+	options->umask = (mode_t)number;
+	return true;
+}
+
+static bool set_offset(struct options *options, const char *value)
+{
+	return parse_size(value, &options->offset) == 0;
+}
+
+static bool set_cache_size(struct options *options, const char *value)
+{
+	return parse_size(value, &options->cache_size) == 0 &&
+	       options->cache_size <= OPTIONS_CACHE_MAX;
+}
+
+static bool set_readahead(struct options *options, const char *value)
+{
+	return parse_size(value, &options->readahead) == 0 &&
+	       options->readahead <= OPTIONS_CACHE_MAX;
+}
+
+static bool set_workers(struct options *options, const char *value)
+{
+	uint64_t number;
+	if (parse_whole(value, 10, OPTIONS_WORKERS_MAX, &number) || number == 0)
+		return false;
+	options->workers = (unsigned)number;
+	return true;
+}
+
+static bool set_cache(struct options *options, const char *value)
+{
+	options->keep_compressed = strcmp(value, "compressed") == 0;
+	return options->keep_compressed || strcmp(value, "decoded") == 0;
+}
+
+static const struct {
+	const char *name;
+	bool (*set)(struct options *options, const char *value);
+	const char *wanted;
+} assignments[] = {
+    {"uid", set_uid, "a numeric user id"},
+    {"gid", set_gid, "a numeric group id"},
+    {"umask", set_umask, "an octal mask of permission bits"},
+    {"offset", set_offset, "a number of bytes, with k, M, G or T if you like,"},
+    {"cachesize", set_cache_size, "a number of bytes up to 1G, with k, M or G if you like,"},
+    {"readahead", set_readahead, "a number of bytes up to 1G, with k, M or G if you like,"},
+    {"workers", set_workers, "a number of threads from 1 to 64"},
+    {"cache", set_cache, "'decoded' or 'compressed'"},
+};
+
 /* One NAME=VALUE word; value follows the '='. */
 static int parse_assignment(struct options *options, const char *word, const char *value,
 			    bool sloppy)
 {
-	size_t name = (size_t)(value - 1 - word);
-	uint64_t number;
-	if (name == 3 && memcmp(word, "uid", name) == 0) {
-		if (parse_whole(value, 10, UINT32_MAX - 1, &number))
-			return bad_value(word, "a numeric user id");
-		options->uid = (uid_t)number;
-	} else if (name == 3 && memcmp(word, "gid", name) == 0) {
-		if (parse_whole(value, 10, UINT32_MAX - 1, &number))
-			return bad_value(word, "a numeric group id");
-		options->gid = (gid_t)number;
-	} else if (name == 5 && memcmp(word, "umask", name) == 0) {
-		if (parse_whole(value, 8, 0777, &number))
-			return bad_value(word, "an octal mask of permission bits");
-		options->umask = (mode_t)number;
-	} else if (name == 6 && memcmp(word, "offset", name) == 0) {
-		if (parse_size(value, &options->offset))
-			return bad_value(word, "a number of bytes, with k, M, G or T if you like,");
-	} else if (!is_accepted_name(word, name)) {
-		return unknown(word, sloppy);
+	size_t size = (size_t)(value - 1 - word);
+	for (size_t i = 0; i < sizeof(assignments) / sizeof(*assignments); i++) {
+		const char *name = assignments[i].name;
+		if (strlen(name) != size || memcmp(name, word, size) != 0)
+			continue;
+		return assignments[i].set(options, value) ? 0
+							  : bad_value(word, assignments[i].wanted);
 	}
-	return 0;
+	return is_accepted_name(word, size) ? 0 : unknown(word, sloppy);
 }
 
 static int parse_word(struct options *options, const char *word, bool sloppy)
@@ -152,6 +215,7 @@ static int parse_word(struct options *options, const char *word, bool sloppy)
 		bool value;
 	} switches[] = {
 	    {"allow_other", offsetof(struct options, allow_other), true},
+	    {"stats", offsetof(struct options, show_stats), true},
 	    {"noexec", offsetof(struct options, noexec), true},
 	    {"exec", offsetof(struct options, noexec), false},
 	    {"noatime", offsetof(struct options, noatime), true},
@@ -194,7 +258,16 @@ int options_usage_error(void)
 
 struct options options_defaults(void)
 {
-	return (struct options){.uid = getuid(), .gid = getgid()};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	return (struct options){
+	    .uid = getuid(),
+	    .gid = getgid(),
+	    .cache_size = OPTIONS_CACHE_SIZE,
+	    .readahead = OPTIONS_READAHEAD,
+	    .workers = cpus < 1                     ? 1
+		       : cpus > OPTIONS_WORKERS_MAX ? OPTIONS_WORKERS_MAX
+						    : (unsigned)cpus,
+	};
 }
 
 int options_set_operands(struct options *options, int argc, char **argv)
@@ -261,6 +334,16 @@ void options_print_help(void)
 	      "      allow_other   let other users in; unless root, /etc/fuse.conf must say\n"
 	      "                    user_allow_other\n"
 	      "      offset=BYTES  where the image starts in its file; k, M, G, T are 1024s\n"
+	      "      cache=decoded|compressed\n"
+	      "                    what stays in memory: decoded pages (default), or the image,\n"
+	      "                    to be decoded again for each read\n"
+	      "      readahead=BYTES\n"
+	      "                    how far to be ahead of a reader in order (default: 4M)\n"
+	      "      cachesize=BYTES\n"
+	      "                    decoded blocks that the daemon keeps (default: 8M)\n"
+	      "      workers=N     threads that decode one request (default: one per CPU)\n"
+	      "      stats         show statistics: getfattr -n user.entrofs.stats MOUNTPOINT;\n"
+	      "                    SIGUSR1 logs them in any case\n"
 	      "      noexec, noatime\n"
 	      "                    as for mount(8); ro, nosuid and nodev are always in force\n"
 	      "  -h, --help        print this and exit\n"

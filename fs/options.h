@@ -11,6 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum {
+	OPTIONS_CACHE_SIZE = 8 << 20, /* defaults */
+	OPTIONS_READAHEAD = 4 << 20,
+	OPTIONS_CACHE_MAX = 1 << 30, /* most that may be asked for */
+	OPTIONS_WORKERS_MAX = 64,
+};
+
 enum options_command { OPTIONS_MOUNT, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options {
@@ -22,7 +29,12 @@ struct options {
 	bool single_thread;
 	bool allow_other;
 	bool noatime, noexec;
-	uint64_t offset; /* bytes, of the image in the file */
+	uint64_t offset;      /* bytes, of the image in the file */
+	uint64_t cache_size;  /* bytes of decoded blocks that the daemon keeps */
+	uint64_t readahead;   /* bytes to be ahead of a reader */
+	unsigned workers;     /* threads that decode one request */
+	bool keep_compressed; /* cache=compressed */
+	bool show_stats;
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;

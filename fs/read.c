@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read.c - ranges of files by pread() and decoding in the calling thread; see read.h.
+ * read.c - ranges of files from pieces, and what to fetch ahead of the next request; see read.h.
  *
  * Each read takes a buffer with its decoding memory from a pool and puts it back after the reply.
  * The pool is a stack, so that the memory used last, still warm in the cache, is used next; there
@@ -8,45 +8,91 @@
  */
 #include "fs/read.h"
 
+#include "fs/ahead.h"
 #include "fs/damage.h"
+#include "fs/streams.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 enum {
-	PAGE_ALIGN = 4096, /* so that the kernel copies whole pages out of a buffer */
+	PAGE_ALIGN = 4096,       /* so that the kernel copies whole pages out of a buffer */
+	READERS = 4,             /* in order, at once, that there is memory for segments of */
+	SEGMENTS_MAX = 64 << 20, /* bytes */
 };
 
 struct read_buffer {
 	struct read_buffer *next; /* in the pool */
-	struct image_scratch *scratch;
+	struct streams_work work;
 	uint8_t *data;
 	size_t capacity; /* bytes of data */
 };
 
 struct reader {
 	struct image *image;
-	const char *name;
+	struct reader_options options;
+	struct fetch *fetch;
+	struct segments *segments;
+	struct decoder *decoder;
+	struct streams *streams;
+	struct ahead *ahead;
+	struct stats stats;
 	pthread_mutex_t lock; /* of free */
 	struct read_buffer *free;
 };
 
-int reader_create(struct reader **reader, struct image *image, const char *name)
+/* Bytes of stored segments to make room for. */
+static size_t segments_room(const struct reader_options *options)
+{
+	if (options->keep_compressed)
+		return 0; /* the kernel keeps them */
+	uint64_t room = options->readahead * READERS;
+	return room < SEGMENTS_MAX ? (size_t)room : SEGMENTS_MAX;
+}
+
+int reader_create(struct reader **reader, struct image *image, int fd, uint64_t base,
+		  const struct reader_options *options)
 {
 	struct reader *new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->image = image;
-	new->name = name;
+	new->options = *options;
 	pthread_mutex_init(&new->lock, NULL);
+	size_t room = segments_room(options);
+	int error = fetch_create(&new->fetch, fd, base,
+				 options->keep_compressed ? FETCH_BUFFERED : FETCH_DIRECT);
+	if (!error)
+		error = segments_create(&new->segments, image, new->fetch, room, &new->stats);
+	if (!error)
+		error = decoder_create(&new->decoder, image, &new->stats);
+	if (!error)
+		error = streams_create(&new->streams, image, new->segments, new->decoder,
+				       (size_t)options->cache_size, &new->stats);
+	if (!error)
+		error = ahead_create(&new->ahead, options->readahead,
+				     options->keep_compressed ? UINT64_MAX : room / 4 * 3);
+	if (error) {
+		reader_destroy(new);
+		return error;
+	}
 	*reader = new;
 	return 0;
 }
 
+void reader_start(struct reader *reader)
+{
+	size_t size;
+	void *memory = segments_memory(reader->segments, &size);
+	decoder_start(reader->decoder, reader->options.workers);
+	if (size)
+		fetch_start(reader->fetch, memory, size);
+}
+
 static void destroy_buffer(struct read_buffer *buffer)
 {
-	image_scratch_destroy(buffer->scratch);
+	streams_work_free(&buffer->work);
 	free(buffer->data);
 	free(buffer);
 }
@@ -60,6 +106,11 @@ void reader_destroy(struct reader *reader)
 		reader->free = buffer->next;
 		destroy_buffer(buffer);
 	}
+	fetch_destroy(reader->fetch);
+	decoder_destroy(reader->decoder);
+	streams_destroy(reader->streams);
+	segments_destroy(reader->segments);
+	ahead_destroy(reader->ahead);
 	pthread_mutex_destroy(&reader->lock);
 	free(reader);
 }
@@ -85,7 +136,7 @@ static void push_buffer(struct reader *reader, struct read_buffer *buffer)
 static struct read_buffer *create_buffer(void)
 {
 	struct read_buffer *buffer = calloc(1, sizeof(*buffer));
-	if (buffer && image_scratch_create(&buffer->scratch)) {
+	if (buffer && streams_work_create(&buffer->work)) {
 		free(buffer);
 		return NULL;
 	}
@@ -123,39 +174,108 @@ static struct read_buffer *take_buffer(struct reader *reader, size_t size)
 	return buffer;
 }
 
+/* A stretch of a file that lies within one piece. */
+struct stretch {
+	const struct efs_piece *piece;
+	uint64_t from; /* of the source's decoded bytes */
+	uint64_t size;
+};
+
+/* Walks the pieces under a range of a file, which lies within it. */
+struct walk {
+	const struct image *image;
+	int64_t number;  /* of the next piece */
+	uint64_t start;  /* of that piece, in the file */
+	uint64_t offset; /* what is left of the range */
+	uint64_t size;
+};
+
+static struct walk walk_range(const struct image *image, uint32_t node, uint64_t offset,
+			      uint64_t size)
+{
+	struct walk walk = {.image = image, .offset = offset, .size = size};
+	if (size)
+		walk.number = image_find_piece(image, node, offset, &walk.start);
+	return walk;
+}
+
+static bool walk_next(struct walk *walk, struct stretch *stretch)
+{
+	if (walk->size == 0)
+		return false;
+	const struct efs_piece *piece = image_piece(walk->image, (uint32_t)walk->number++);
+	uint64_t skip = walk->offset - walk->start, rest = piece->length - skip;
+	stretch->piece = piece;
+	stretch->from = piece->offset + skip;
+	stretch->size = walk->size < rest ? walk->size : rest;
+	walk->start += piece->length;
+	walk->offset += stretch->size;
+	walk->size -= stretch->size;
+	return true;
+}
+
+static int read_stretch(struct reader *reader, const struct stretch *stretch, uint8_t *to,
+			bool in_order, struct streams_work *work, struct image_diag *diag)
+{
+	uint32_t source = stretch->piece->source;
+	if (stretch->piece->kind == EFS_PIECE_BLOB) {
+		ssize_t got = image_read_blob(reader->image, source, stretch->from, to,
+					      (size_t)stretch->size, work->scratch, diag);
+		return got < 0 ? (int)got : 0;
+	}
+	int error = image_hold_index(reader->image, source, diag);
+	if (error)
+		return error;
+	error = streams_read(reader->streams, source, stretch->from, to, (size_t)stretch->size,
+			     in_order, work, diag);
+	image_release_index(reader->image, source);
+	return error;
+}
+
 /* Fills data[0..size) from the file's pieces; the range lies within it. */
 static int read_pieces(struct reader *reader, uint32_t node, uint64_t offset, uint8_t *data,
-		       size_t size, struct image_scratch *scratch)
+		       size_t size, bool in_order, struct streams_work *work)
 {
-	struct image *image = reader->image;
-	uint64_t start = 0; /* of the piece, in the file */
-	int64_t number = image_find_piece(image, node, offset, &start);
-	for (; size; number++) {
-		const struct efs_piece *piece = image_piece(image, (uint32_t)number);
-		uint64_t skip = offset - start;
-		size_t part = size < piece->length - skip ? size : (size_t)(piece->length - skip);
-		uint64_t from = piece->offset + skip;
-		struct image_diag diag;
-		diag.text[0] = '\0';
-		ssize_t got =
-		    piece->kind == EFS_PIECE_STREAM
-			? image_read_stream(image, piece->source, from, data, part, scratch, &diag)
-			: image_read_blob(image, piece->source, from, data, part, scratch, &diag);
-		if (got < 0) {
-			struct damage damage = {image, reader->name, node, piece, (int)got, diag};
+	struct walk walk = walk_range(reader->image, node, offset, size);
+	struct stretch stretch;
+	while (walk_next(&walk, &stretch)) {
+		struct image_diag diag = {""};
+		int error = read_stretch(reader, &stretch, data, in_order, work, &diag);
+		if (error) {
+			struct damage damage = {
+			    reader->image, reader->options.name, node, stretch.piece, error, diag};
+			stats_add(&reader->stats, STATS_ERRORS, 1);
 			return damage_report(&damage);
 		}
-		data += part;
-		size -= part;
-		offset += part;
-		start += piece->length;
+		data += stretch.size;
 	}
 	return 0;
+}
+
+/* Starts to fetch what lies ahead of a reader. An index that is damaged is left to the read that
+ * needs it. */
+static void fetch_ahead_of(struct reader *reader, uint32_t node, const struct ahead_plan *plan)
+{
+	uint64_t end = image_node(reader->image, node)->size;
+	uint64_t to = plan->to < end ? plan->to : end;
+	uint64_t size = plan->from < to ? to - plan->from : 0;
+	struct walk walk = walk_range(reader->image, node, plan->from, size);
+	struct stretch stretch;
+	struct image_diag diag;
+	while (walk_next(&walk, &stretch)) {
+		uint32_t source = stretch.piece->source;
+		if (stretch.piece->kind != EFS_PIECE_STREAM ||
+		    image_hold_index(reader->image, source, &diag))
+			continue;
+		segments_ahead(reader->segments, source, stretch.from, stretch.from + stretch.size);
+		image_release_index(reader->image, source);
+	}
 }
 
 int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
 		struct read_lease *lease)
 {
+	uint64_t start = stats_now();
 	uint64_t file_size = image_node(reader->image, node)->size;
 	uint64_t rest = offset < file_size ? file_size - offset : 0;
 	if (size > rest)
@@ -166,12 +286,20 @@ int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t si
 	struct read_buffer *buffer = take_buffer(reader, size);
 	if (!buffer)
 		return -ENOMEM;
-	int error = read_pieces(reader, node, offset, buffer->data, size, buffer->scratch);
-	if (error)
+	struct ahead_plan plan = ahead_note(reader->ahead, node, offset, size);
+	/* First, so that storage is busy while this thread decodes. */
+	fetch_ahead_of(reader, node, &plan);
+	int error =
+	    read_pieces(reader, node, offset, buffer->data, size, plan.in_order, &buffer->work);
+	if (error) {
 		push_buffer(reader, buffer);
-	else
-		*lease = (struct read_lease){buffer->data, size, buffer};
-	return error;
+		return error;
+	}
+	*lease = (struct read_lease){buffer->data, size, buffer};
+	stats_add(&reader->stats, STATS_READS, 1);
+	stats_add(&reader->stats, STATS_BYTES_SERVED, size);
+	stats_add_latency(&reader->stats, stats_now() - start);
+	return 0;
 }
 
 void reader_release(struct reader *reader, struct read_lease *lease)
@@ -179,4 +307,24 @@ void reader_release(struct reader *reader, struct read_lease *lease)
 	if (lease->buffer)
 		push_buffer(reader, lease->buffer);
 	*lease = (struct read_lease){0};
+}
+
+struct stats *reader_stats(struct reader *reader)
+{
+	return &reader->stats;
+}
+
+const struct reader_options *reader_options(const struct reader *reader)
+{
+	return &reader->options;
+}
+
+const char *reader_fetch_engine(const struct reader *reader)
+{
+	return fetch_engine(reader->fetch);
+}
+
+bool reader_is_direct(const struct reader *reader)
+{
+	return fetch_is_direct(reader->fetch);
 }

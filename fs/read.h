@@ -8,14 +8,29 @@
 #ifndef ENTROFS_READ_H
 #define ENTROFS_READ_H
 
+#include "fs/stats.h"
 #include "image/reader.h"
+
+#include <stdbool.h>
 
 struct reader;
 struct read_buffer;
 
-/* The image stays the caller's and must outlive the reader; name is that of the image, for
- * messages. 0 or -ENOMEM. */
-int reader_create(struct reader **reader, struct image *image, const char *name);
+struct reader_options {
+	const char *name;     /* of the image, for messages; stays the caller's */
+	uint64_t cache_size;  /* bytes of decoded blocks to keep */
+	uint64_t readahead;   /* decoded bytes to be ahead of one reader in order; 0: never */
+	unsigned workers;     /* threads that may decode one request */
+	bool keep_compressed; /* let the kernel keep the image's pages; else read past its cache */
+};
+
+/* The image, at byte `base` of fd, and the fd stay the caller's and must outlive the reader. 0 or a
+ * negative errno. */
+int reader_create(struct reader **reader, struct image *image, int fd, uint64_t base,
+		  const struct reader_options *options);
+
+/* Starts the threads, after any fork. A reader works without, but reads nothing ahead. */
+void reader_start(struct reader *reader);
 
 /* No read may be under way. NULL does nothing. */
 void reader_destroy(struct reader *reader);
@@ -35,5 +50,11 @@ struct read_lease {
 int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
 		struct read_lease *lease);
 void reader_release(struct reader *reader, struct read_lease *lease);
+
+/* What it counts, and how it works, for people. */
+struct stats *reader_stats(struct reader *reader);
+const struct reader_options *reader_options(const struct reader *reader);
+const char *reader_fetch_engine(const struct reader *reader);
+bool reader_is_direct(const struct reader *reader);
 
 #endif

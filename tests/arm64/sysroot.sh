@@ -30,7 +30,7 @@ export APT_CONFIG="$abs/apt/conf"
 apt-get -qq update
 # Ask for the development packages; apt's own solver names everything they need, whatever the release
 # calls it. Nothing is installed: the archives are only downloaded and unpacked.
-apt-get -qq -y --download-only install libc6-dev libgcc-s1 libfuse3-dev libzstd-dev \
+apt-get -qq -y --download-only install libc6-dev libgcc-s1 libfuse3-dev liburing-dev libzstd-dev \
 	liblz4-dev libdeflate-dev libssl-dev libjansson-dev libcriterion-dev > "$dir/apt/log" 2>&1 ||
 	{ cat "$dir/apt/log" >&2; exit 1; }
 for archive in "$dir"/apt/archives/*.deb; do

@@ -34,7 +34,10 @@ static void set_up(struct fixture *f)
 	struct image_diag diag;
 	build_sample(sample);
 	cr_assert_eq(image_open(&f->image, sample->fd, 0, &diag), 0, "%s", diag.text);
-	cr_assert_eq(reader_create(&f->reader, f->image, "sample.efs"), 0);
+	struct reader_options options = {
+	    .name = "sample.efs", .cache_size = 1 << 20, .readahead = 2 << 20, .workers = 3};
+	cr_assert_eq(reader_create(&f->reader, f->image, sample->fd, 0, &options), 0);
+	reader_start(f->reader);
 	int64_t folder = image_lookup(f->image, 0, "quantized", strlen("quantized"));
 	cr_assert_geq(folder, 0);
 	int64_t node = image_lookup(f->image, (uint32_t)folder, FILE_NAME, strlen(FILE_NAME));

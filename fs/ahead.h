@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ahead.h - recognizes readers that go through a file in order, and says how far to be ahead.
+ *
+ * What is followed is a region of a file, not an open file: several readers may share a descriptor,
+ * one reader's requests may overtake each other, and a mapping's faults belong to no descriptor.
+ * Any thread may call; a lock covers the bookkeeping.
+ */
+#ifndef ENTROFS_AHEAD_H
+#define ENTROFS_AHEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ahead;
+
+/* most: bytes to be ahead of one reader; 0: never. total: of all readers. 0 or -ENOMEM. */
+int ahead_create(struct ahead **ahead, uint64_t most, uint64_t total);
+void ahead_destroy(struct ahead *ahead); /* NULL does nothing */
+
+struct ahead_plan {
+	bool in_order;     /* the request continues what was read before */
+	uint64_t from, to; /* bytes of the file to fetch now; may lie beyond its end; empty: none */
+};
+
+/* Notes a request and plans what to fetch ahead of the next ones. */
+struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* session.c - the connection with the kernel; see session.h. */
+#include "fs/session.h"
+
+#include "fs/mounted.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum {
+	THREADS_MIN = 4,     /* some wait for storage while others decode */
+	THREADS_MAX = 8,     /* more take turns at the same lock of the kernel, and memory each */
+	BACKGROUND_MAX = 64, /* requests that the kernel may have under way, reads ahead included */
+};
+
+void session_configure(struct fuse_conn_info *conn)
+{
+	conn->max_read = SESSION_REQUEST_MAX;
+	/* Nobody writes, but libfuse derives the pages of a request, reads included, from this. */
+	conn->max_write = SESSION_REQUEST_MAX;
+	/* max_readahead stays at what the kernel offers: it takes no more. */
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_MAX; /* never drop a read ahead */
+	/* NFS servers look up "." and ".." by number alone. */
+	conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
+	/* An immutable file needs no look at its mtime before each read. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+}
+
+void session_open(struct fuse_file_info *info)
+{
+	/* Never direct_io: it would forbid shared mappings, by which most loaders read. */
+	info->keep_cache = 1;
+	info->noflush = 1; /* nothing to flush, and close() works when we are gone */
+}
+
+bool session_ask_readahead(struct session_readahead *readahead)
+{
+	if (atomic_flag_test_and_set(&readahead->asked))
+		return false;
+	atomic_store(&readahead->got, mounted_read_ahead(readahead->mountpoint, readahead->wanted));
+	return true;
+}
+
+static unsigned thread_count(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cpus < THREADS_MIN)
+		return THREADS_MIN;
+	return cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
+}
+
+int session_serve(struct fuse_session *session, bool single_thread)
+{
+	if (single_thread)
+		return fuse_session_loop(session);
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, thread_count());
+	int result = fuse_session_loop_mt(session, config);
+	fuse_loop_cfg_destroy(config);
+	return result;
+}
