@@ -97,6 +97,9 @@ static void *reap(void *argument)
 			return NULL;
 		struct fetch_request *request = io_uring_cqe_get_data(entry);
 		int result = entry->res;
+		/* Pairs with queue(): what the submitting thread wrote comes with the kernel's
+		 * completion, but a checker of races sees atomics only. */
+		atomic_load(&uring->under_way);
 		io_uring_cqe_seen(&uring->ring, entry);
 		if (!request)
 			return NULL;

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* fs_ahead.c - which readers are read ahead for, and that nothing is planned twice or too far. */
+#include "fs/ahead.h"
+#include "tests/unit/image_build.h"
+
+#include <criterion/criterion.h>
+
+#define MOST  ((uint64_t)4 << 20)
+#define TOTAL ((uint64_t)12 << 20)
+
+/* Reads a file from front to back; gaps in what is planned, or anything planned twice, fail. */
+static void read_in_order(struct ahead *ahead, uint32_t node, uint64_t size, uint64_t end)
+{
+	uint64_t planned = 0;
+	for (uint64_t at = 0; at < end; at += size) {
+		struct ahead_plan plan = ahead_note(ahead, node, at, size);
+		cr_assert_eq(plan.in_order, at > 0);
+		if (plan.from == plan.to)
+			continue;
+		cr_assert_geq(plan.from, at + size);
+		cr_assert_geq(plan.from, planned);
+		cr_assert_leq(plan.to, at + size + MOST);
+		if (planned > at + size)
+			cr_assert_eq(plan.from, planned);
+		planned = plan.to;
+	}
+	if (end > size)
+		cr_assert_geq(planned, end);
+}
+
+Test(fs_ahead, in_order)
+{
+	struct ahead *ahead;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	read_in_order(ahead, 1, 4096, 20 << 20);
+	read_in_order(ahead, 2, 131072, 100 << 20);
+	read_in_order(ahead, 3, 1 << 20, 100 << 20);
+	ahead_destroy(ahead);
+}
+
+/* Requests that overtake each other are still one reader. */
+Test(fs_ahead, out_of_turn)
+{
+	static const unsigned turns[] = {1, 0, 2, 4, 5, 3, 7, 6};
+	struct ahead *ahead;
+	unsigned in_order = 0;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	for (unsigned round = 0; round < 10; round++)
+		for (unsigned i = 0; i < 8; i++)
+			in_order +=
+			    ahead_note(ahead, 1, (round * 8 + turns[i]) * UINT64_C(131072), 131072)
+				.in_order;
+	cr_assert_geq(in_order, 78);
+	ahead_destroy(ahead);
+}
+
+/* Several readers, in one file and in others, are told apart. */
+Test(fs_ahead, several)
+{
+	struct ahead *ahead;
+	unsigned in_order = 0;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	for (uint64_t i = 0; i < 100; i++)
+		for (uint64_t reader = 0; reader < 8; reader++)
+			in_order += ahead_note(ahead, (uint32_t)(reader / 4),
+					       (reader << 30) + i * 131072, 131072)
+					.in_order;
+	cr_assert_eq(in_order, 8 * 99);
+	ahead_destroy(ahead);
+}
+
+/* Small requests at random: hardly any is taken for a reader in order. */
+Test(fs_ahead, at_random)
+{
+	struct ahead *ahead;
+	uint64_t seed = 5;
+	unsigned in_order = 0;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	for (unsigned i = 0; i < 10000; i++)
+		in_order +=
+		    ahead_note(ahead, 1, build_random(&seed) % (1 << 30) / 4096 * 4096, 4096)
+			.in_order;
+	cr_assert_lt(in_order, 100);
+	ahead_destroy(ahead);
+}
+
+/* Nothing is planned when nothing may be. */
+Test(fs_ahead, never)
+{
+	struct ahead *ahead;
+	cr_assert_eq(ahead_create(&ahead, 0, TOTAL), 0);
+	for (uint64_t i = 0; i < 100; i++) {
+		struct ahead_plan plan = ahead_note(ahead, 1, i * 4096, 4096);
+		cr_assert_eq(plan.from, plan.to);
+	}
+	ahead_destroy(ahead);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs_fetch.c - stored bytes by every engine, past the page cache and through it: the right ones,
+ * at the right place, and errors where there are none.
+ */
+#include "fs/fetch_engine.h"
+#include "tests/unit/image_build.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FILE_SIZE = 1000003, BUFFER_SIZE = 300000, READS = 300, AT_ONCE = 100 };
+
+struct fixture {
+	int fd;
+	uint8_t *content;
+	struct fetch *fetch;
+};
+
+/* A file of random bytes in a folder that may allow direct reads: /var/tmp is seldom in memory. */
+static void set_up(struct fixture *f, uint64_t base, enum fetch_mode mode)
+{
+	char path[] = "/var/tmp/entrofs-fetch-XXXXXX";
+	uint64_t seed = 7;
+	f->fd = mkstemp(path);
+	cr_assert_geq(f->fd, 0);
+	unlink(path);
+	f->content = malloc(FILE_SIZE);
+	for (size_t i = 0; i < FILE_SIZE; i++)
+		f->content[i] = (uint8_t)build_random(&seed);
+	cr_assert_eq(write(f->fd, f->content, FILE_SIZE), FILE_SIZE);
+	cr_assert_eq(fetch_create(&f->fetch, f->fd, base, mode), 0);
+}
+
+static void tear_down(struct fixture *f)
+{
+	fetch_destroy(f->fetch);
+	close(f->fd);
+	free(f->content);
+}
+
+static void *buffer_of(size_t size)
+{
+	return aligned_alloc(FETCH_ALIGN,
+			     (size + FETCH_OVERHEAD + FETCH_ALIGN - 1) / FETCH_ALIGN * FETCH_ALIGN);
+}
+
+static void check_reads(uint64_t base, enum fetch_mode mode)
+{
+	struct fixture f;
+	uint64_t seed = 3;
+	uint8_t *buffer = buffer_of(BUFFER_SIZE);
+	set_up(&f, base, mode);
+	for (int i = 0; i < READS; i++) {
+		uint64_t offset = build_random(&seed) % (FILE_SIZE - base);
+		size_t rest = (size_t)(FILE_SIZE - base - offset);
+		size_t size = 1 + build_random(&seed) % (i % 3 ? 5000 : BUFFER_SIZE - 1);
+		if (i % 10 == 0 || size > rest)
+			size = rest < BUFFER_SIZE ? rest : BUFFER_SIZE;
+		cr_assert_eq(fetch_read(f.fetch, offset, size, buffer), 0);
+		cr_assert_arr_eq(buffer + fetch_lead(f.fetch, offset), f.content + base + offset,
+				 size);
+	}
+	cr_assert_eq(fetch_read(f.fetch, FILE_SIZE - base - 10, 11, buffer), -EIO, "past the end");
+	cr_assert_eq(fetch_read(f.fetch, FILE_SIZE + 100000, 1, buffer), -EIO);
+	tear_down(&f);
+	free(buffer);
+}
+
+/* Any range, at any offset of the image in its file, up to the last byte and not beyond. */
+Test(fs_fetch, reads)
+{
+	check_reads(0, FETCH_BUFFERED);
+	check_reads(0, FETCH_DIRECT);
+	check_reads(4096, FETCH_DIRECT);
+	check_reads(777, FETCH_DIRECT);
+	check_reads(777, FETCH_BUFFERED);
+}
+
+struct read_ahead {
+	struct fetch_request request; /* first */
+	struct reads *all;
+	int error;
+	bool done;
+};
+
+struct reads {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	unsigned done;
+	struct read_ahead read[AT_ONCE];
+};
+
+static void note(struct fetch_request *request, int error)
+{
+	struct read_ahead *read = (struct read_ahead *)request;
+	pthread_mutex_lock(&read->all->lock);
+	read->error = error;
+	read->done = true;
+	read->all->done++;
+	pthread_cond_signal(&read->all->more);
+	pthread_mutex_unlock(&read->all->lock);
+}
+
+/* More reads at once than the engine takes, one of them past the end of the file. */
+static void check_ahead(struct fixture *f, uint8_t *memory)
+{
+	static struct reads reads = {.lock = PTHREAD_MUTEX_INITIALIZER,
+				     .more = PTHREAD_COND_INITIALIZER};
+	const size_t stride = 20480 + FETCH_OVERHEAD;
+	uint64_t seed = 11;
+	unsigned started = 0;
+	reads.done = 0;
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		struct read_ahead *read = &reads.read[i];
+		uint64_t offset =
+		    i == 5 ? FILE_SIZE - 10 : build_random(&seed) % (FILE_SIZE - 20480);
+		*read = (struct read_ahead){.all = &reads};
+		read->request = (struct fetch_request){offset, 1 + build_random(&seed) % 20480,
+						       memory + i * stride, note, NULL};
+		if (i)
+			reads.read[i - 1].request.next = &read->request;
+	}
+	fetch_ahead(f->fetch, &reads.read[0].request);
+	pthread_mutex_lock(&reads.lock);
+	while (reads.done < AT_ONCE)
+		pthread_cond_wait(&reads.more, &reads.lock);
+	pthread_mutex_unlock(&reads.lock);
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		struct fetch_request *request = &reads.read[i].request;
+		if (reads.read[i].error == -EBUSY)
+			continue;
+		started++;
+		cr_assert_eq(reads.read[i].error, i == 5 && request->size > 10 ? -EIO : 0);
+		if (!reads.read[i].error)
+			cr_assert_arr_eq(request->buffer + fetch_lead(f->fetch, request->offset),
+					 f->content + request->offset, request->size);
+	}
+	cr_assert_geq(started, 32);
+}
+
+static void check_engine(int (*start)(struct fetch *, void *, size_t), const char *name)
+{
+	struct fixture f;
+	size_t size = AT_ONCE * ((size_t)20480 + FETCH_OVERHEAD);
+	uint8_t *memory = buffer_of(size);
+	for (enum fetch_mode mode = FETCH_DIRECT; mode <= FETCH_BUFFERED; mode++) {
+		set_up(&f, 0, mode);
+		cr_assert_str_eq(fetch_engine(f.fetch), "none");
+		if (start(f.fetch, memory, size)) {
+			fprintf(stderr, "skipped: no %s here\n", name);
+			tear_down(&f);
+			break;
+		}
+		cr_assert_str_eq(fetch_engine(f.fetch), name);
+		check_ahead(&f, memory);
+		check_ahead(&f, memory);
+		tear_down(&f);
+	}
+	free(memory);
+}
+
+static int start_threads(struct fetch *fetch, void *buffers, size_t size)
+{
+	(void)buffers, (void)size;
+	return fetch_threads_start(fetch);
+}
+
+Test(fs_fetch, io_uring)
+{
+	check_engine(fetch_uring_start, "io_uring");
+}
+
+Test(fs_fetch, threads)
+{
+	check_engine(start_threads, "pread");
+}
