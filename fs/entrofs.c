@@ -12,8 +12,10 @@
 #include "fs/mounted.h"
 #include "fs/ops.h"
 #include "fs/options.h"
+#include "fs/preload.h"
 #include "fs/report.h"
 #include "fs/session.h"
+#include "fs/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +40,7 @@ struct mount {
 	int fd; /* of the image; -1: none */
 	struct ops_volume volume;
 	struct fuse_session *session;
-	struct report *report;
-	bool handles_signals;
+	struct preload *preload;
 	bool mounted;
 };
 
@@ -181,10 +182,8 @@ static int attach(struct mount *mount)
 	mount->volume.readahead.wanted = mount->options->readahead;
 	if (create_session(mount))
 		return -1;
-	/* From here on a signal ends the loop, even one that has not begun, and so unmounts. */
-	if (fuse_set_signal_handlers(mount->session))
-		return cannot_mount(mount, "%s", log_libfuse_reason("cannot handle signals"));
-	mount->handles_signals = true;
+	/* From here on a signal waits for the thread that will end the loop, and so unmounts. */
+	signals_block();
 	log_hold_stderr();
 	int failed = fuse_session_mount(mount->session, mount->mountpoint);
 	log_release_stderr();
@@ -196,18 +195,58 @@ static int attach(struct mount *mount)
 	return 0;
 }
 
+static void report(void *context)
+{
+	struct mount *mount = context;
+	char *text = report_json(mount->volume.reader, atomic_load(&mount->volume.readahead.got));
+	if (text)
+		log_note("%s", text);
+	free(text);
+}
+
+/* Threads that call the kernel about pages, which may wait for requests that we are to answer. */
+static void stop_page_threads(void *context)
+{
+	struct mount *mount = context;
+	preload_stop(mount->preload);
+	mount->preload = NULL;
+	pages_stop(mount->volume.pages);
+}
+
+static int start_page_threads(struct mount *mount)
+{
+	const struct options *options = mount->options;
+	struct preload_source source = {.session = mount->session,
+					.mountpoint = mount->mountpoint,
+					.reader = mount->volume.reader,
+					.image = mount->volume.image,
+					.fd = mount->fd,
+					.offset = options->offset,
+					.compressed = options->keep_compressed,
+					.rate = options->preload_rate};
+	int error =
+	    options->keep_compressed ? pages_start(&mount->volume.pages, mount->session) : 0;
+	if (!error && options->preload)
+		error = preload_start(&mount->preload, &source);
+	return error;
+}
+
 static int serve(struct mount *mount)
 {
+	const struct signals_actions actions = {report, stop_page_threads, mount};
+	struct signals *signals = NULL;
 	if (fuse_daemonize(mount->options->foreground))
 		return cannot_mount(mount, "cannot go to the background");
 	if (!mount->options->foreground)
 		log_to_syslog();
-	report_block_signal();
 	reader_start(mount->volume.reader);
-	/* Who cannot have a thread for reports can still be served. */
-	report_start(&mount->report, mount->volume.reader, &mount->volume.readahead.got);
+	int error = start_page_threads(mount);
+	if (!error)
+		error = signals_start(&signals, mount->session, &actions);
+	if (error)
+		return cannot_mount(mount, "%s", strerror(-error));
 	int result = session_serve(mount->session, mount->options->single_thread);
-	/* Positive: the signal that ended it, which is the usual way. */
+	signals_stop(signals);
 	if (result < 0) {
 		log_error("'%s': serving ended: %s", mount->image_path, strerror(-result));
 		return -1;
@@ -219,11 +258,9 @@ static void unmount(struct mount *mount)
 {
 	if (mount->mounted)
 		fuse_session_unmount(mount->session);
-	if (mount->handles_signals)
-		fuse_remove_signal_handlers(mount->session);
 	if (mount->session)
 		fuse_session_destroy(mount->session);
-	report_stop(mount->report);
+	pages_destroy(mount->volume.pages);
 	reader_destroy(mount->volume.reader);
 	if (mount->volume.image)
 		image_close(mount->volume.image);

@@ -242,7 +242,7 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		     struct fuse_file_info *info)
 {
 	(void)info;
-	const struct ops_volume *volume = volume_of(req);
+	struct ops_volume *volume = volume_of(req);
 	const struct efs_node *node = node_of(volume, ino);
 	if (!node || node->type != EFS_FILE || offset < 0) {
 		fuse_reply_err(req, !node ? ESTALE : offset < 0 ? EINVAL : EISDIR);
@@ -256,6 +256,8 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		return;
 	}
 	fuse_reply_buf(req, lease.data, lease.size);
+	if (volume->pages)
+		pages_note(volume->pages, ino, (uint64_t)offset, lease.size);
 	reader_release(volume->reader, &lease);
 }
 

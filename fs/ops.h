@@ -9,6 +9,7 @@
 #define ENTROFS_OPS_H
 
 #include "fs/libfuse.h"
+#include "fs/pages.h"
 #include "fs/read.h"
 #include "fs/session.h"
 
@@ -21,6 +22,7 @@ struct ops_volume {
 	struct image *image;
 	struct reader *reader;
 	struct session_readahead readahead;
+	struct pages *pages;  /* told what is served; NULL: nobody is */
 	struct timespec time; /* of every file: the image file's */
 	bool show_stats;      /* as an extended attribute of the root */
 	bool tell_readahead;  /* log it if it is less than what was wanted */

@@ -171,6 +171,12 @@ static bool set_workers(struct options *options, const char *value)
 	return true;
 }
 
+static bool set_preload(struct options *options, const char *value)
+{
+	options->preload = true;
+	return parse_size(value, &options->preload_rate) == 0 && options->preload_rate > 0;
+}
+
 static bool set_cache(struct options *options, const char *value)
 {
 	options->keep_compressed = strcmp(value, "compressed") == 0;
@@ -189,6 +195,7 @@ static const struct {
     {"cachesize", set_cache_size, "a number of bytes up to 1G, with k, M or G if you like,"},
     {"readahead", set_readahead, "a number of bytes up to 1G, with k, M or G if you like,"},
     {"workers", set_workers, "a number of threads from 1 to 64"},
+    {"preload", set_preload, "bytes a second, with k, M or G if you like,"},
     {"cache", set_cache, "'decoded' or 'compressed'"},
 };
 
@@ -215,6 +222,7 @@ static int parse_word(struct options *options, const char *word, bool sloppy)
 		bool value;
 	} switches[] = {
 	    {"allow_other", offsetof(struct options, allow_other), true},
+	    {"preload", offsetof(struct options, preload), true},
 	    {"stats", offsetof(struct options, show_stats), true},
 	    {"noexec", offsetof(struct options, noexec), true},
 	    {"exec", offsetof(struct options, noexec), false},
@@ -264,6 +272,7 @@ struct options options_defaults(void)
 	    .gid = getgid(),
 	    .cache_size = OPTIONS_CACHE_SIZE,
 	    .readahead = OPTIONS_READAHEAD,
+	    .preload_rate = OPTIONS_PRELOAD_RATE,
 	    .workers = cpus < 1                     ? 1
 		       : cpus > OPTIONS_WORKERS_MAX ? OPTIONS_WORKERS_MAX
 						    : (unsigned)cpus,
@@ -342,6 +351,9 @@ void options_print_help(void)
 	      "      cachesize=BYTES\n"
 	      "                    decoded blocks that the daemon keeps (default: 8M)\n"
 	      "      workers=N     threads that decode one request (default: one per CPU)\n"
+	      "      preload[=RATE]\n"
+	      "                    put weights in memory before they are asked for, RATE bytes a\n"
+	      "                    second (default: 100M)\n"
 	      "      stats         show statistics: getfattr -n user.entrofs.stats MOUNTPOINT;\n"
 	      "                    SIGUSR1 logs them in any case\n"
 	      "      noexec, noatime\n"

@@ -14,6 +14,7 @@
 enum {
 	OPTIONS_CACHE_SIZE = 8 << 20, /* defaults */
 	OPTIONS_READAHEAD = 4 << 20,
+	OPTIONS_PRELOAD_RATE = 100 << 20,
 	OPTIONS_CACHE_MAX = 1 << 30, /* most that may be asked for */
 	OPTIONS_WORKERS_MAX = 64,
 };
@@ -35,6 +36,8 @@ struct options {
 	unsigned workers;     /* threads that decode one request */
 	bool keep_compressed; /* cache=compressed */
 	bool show_stats;
+	bool preload;
+	uint64_t preload_rate; /* bytes a second */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;

@@ -3,13 +3,8 @@
 #include "fs/report.h"
 
 #include "codec/codec.h"
-#include "fs/log.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
 
 static const struct {
 	const char *name;
@@ -56,65 +51,4 @@ char *report_json(struct reader *reader, uint64_t kernel_readahead)
 	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 	json_decref(root);
 	return text;
-}
-
-struct report {
-	struct reader *reader;
-	const _Atomic uint64_t *kernel_readahead;
-	atomic_bool stopping;
-	pthread_t thread;
-};
-
-static void signal_set(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGUSR1);
-}
-
-void report_block_signal(void)
-{
-	sigset_t set;
-	signal_set(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-static void *report_on_signal(void *argument)
-{
-	struct report *report = argument;
-	sigset_t set;
-	signal_set(&set);
-	int number;
-	while (sigwait(&set, &number) == 0 && !atomic_load(&report->stopping)) {
-		char *text = report_json(report->reader, atomic_load(report->kernel_readahead));
-		if (text)
-			log_note("%s", text);
-		free(text);
-	}
-	return NULL;
-}
-
-int report_start(struct report **report, struct reader *reader,
-		 const _Atomic uint64_t *kernel_readahead)
-{
-	struct report *new = malloc(sizeof(*new));
-	if (!new)
-		return -ENOMEM;
-	*new = (struct report){.reader = reader, .kernel_readahead = kernel_readahead};
-	int error = pthread_create(&new->thread, NULL, report_on_signal, new);
-	if (error) {
-		free(new);
-		return -error;
-	}
-	*report = new;
-	return 0;
-}
-
-void report_stop(struct report *report)
-{
-	if (!report)
-		return;
-	atomic_store(&report->stopping, true);
-	pthread_kill(report->thread, SIGUSR1);
-	pthread_join(report->thread, NULL);
-	free(report);
 }
