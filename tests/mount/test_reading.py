@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""How a mount reads: what its options change (never a byte), what it counts, what it takes."""
+import errno
+import json
+import mmap
+import os
+import random
+import signal
+import threading
+import time
+import unittest
+
+from mountlib import Mount, all_files, contents, modellib, open_workshop, wait_until
+
+BIG = "quantized/model.safetensors"
+ATTRIBUTE = "user.entrofs.stats"
+RSS_LIMIT = 96 << 20  # bytes; with default options, any model
+STRESS_SECONDS = int(os.environ.get("STRESS_SECONDS", "15"))
+
+
+def setUpModule():
+    global shop, image, extracted
+    shop = open_workshop()
+    image = shop.pack(shop.path("model"), "model.efs")
+    extracted = shop.extract(image, "extracted")
+
+
+def stats(mount):
+    return json.loads(os.getxattr(mount.path, ATTRIBUTE))
+
+
+def peak_memory(pid):
+    """Bytes of the process's peak resident set."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+
+
+class Options(unittest.TestCase):
+    def check_tree(self, *options):
+        """Every file, read twice, has the right bytes."""
+        with Mount(image, "-o", ",".join(options)) as mount:
+            for name in all_files(extracted) * 2:
+                self.assertTrue(contents(mount / name) == contents(os.path.join(extracted, name)),
+                                f"{name} with {options}")
+
+    def test_no_option_changes_a_byte(self):
+        """Caches and read-ahead at their extremes, alone and together."""
+        for options in (("readahead=0",), ("cachesize=0",), ("readahead=0", "cachesize=0"),
+                        ("workers=1",), ("workers=16", "readahead=64M"), ("readahead=1k",),
+                        ("cache=compressed",), ("cache=compressed", "readahead=0"),
+                        ("preload",), ("preload=1M",), ("preload", "cache=compressed")):
+            with self.subTest(options=options):
+                self.check_tree(*options)
+
+    def test_statistics_are_hidden_unless_asked_for(self):
+        with Mount(image) as mount:
+            with self.assertRaises(OSError) as caught:
+                os.getxattr(mount.path, ATTRIBUTE)
+            self.assertIn(caught.exception.errno, (errno.EOPNOTSUPP, errno.ENODATA))
+
+    def test_statistics_add_up(self):
+        with Mount(image, "-o", "stats,workers=3,cachesize=1M") as mount:
+            size = len(contents(mount / BIG))
+            told = stats(mount)
+            self.assertEqual(told["bytes_served"], size)
+            self.assertEqual(told["errors"], 0)
+            self.assertGreater(told["reads"], 0)
+            self.assertGreater(told["bytes_fetched"], 0)
+            self.assertGreater(told["blocks_decoded"], 0)
+            self.assertEqual(told["options"]["workers"], 3)
+            self.assertEqual(told["options"]["cachesize"], 1 << 20)
+            self.assertEqual(told["options"]["cache"], "decoded")
+            latency = told["latency_us"]
+            self.assertLessEqual(latency["p50"], latency["p99"])
+            with self.assertRaises(OSError) as caught:
+                os.getxattr(mount / BIG, ATTRIBUTE)
+            self.assertEqual(caught.exception.errno, errno.ENODATA)
+
+    def test_report_by_signal(self):
+        """SIGUSR1 logs the same object, on one line."""
+        with Mount(image) as mount:
+            contents(mount / BIG)
+            mount.process.send_signal(signal.SIGUSR1)
+            log = ""
+
+            def complete():
+                nonlocal log
+                log += mount.take_log()
+                return log.endswith("\n")
+            wait_until(complete, "a report")
+            self.assertEqual(log.count("\n"), 1)
+            told = json.loads(log.split(": ", 1)[1])
+            self.assertGreater(told["bytes_served"], 0)
+
+    def test_preload_makes_reads_unnecessary(self):
+        """Once the weights file is preloaded, reading it asks the daemon for nothing."""
+        size = os.path.getsize(os.path.join(extracted, BIG))
+        with Mount(image, "-o", "stats,preload=1G") as mount:
+            wait_until(lambda: stats(mount)["bytes_served"] >= size, "the preload")
+            # The last step is counted before the kernel has its pages.
+            wait_until(lambda: self.read_without_request(mount), "pages in the cache")
+
+    def read_without_request(self, mount):
+        before = stats(mount)["reads"]
+        self.assertTrue(contents(mount / BIG) == contents(os.path.join(extracted, BIG)))
+        return stats(mount)["reads"] == before
+
+    def test_compressed_drops_decoded_pages(self):
+        """With cache=compressed a second reading of a file decodes again what did not fit."""
+        shop_big = shop.path("long")
+        dice = random.Random(1)
+        modellib.write_model(shop_big, {
+            "w": modellib.Tensor("U8", [40 << 20],
+                                 bytes(dice.choices(range(100, 140), k=1 << 20)) * 40)})
+        long_image = shop.pack(shop_big, "long.efs")
+        with Mount(long_image, "-o", "stats,cache=compressed") as mount:
+            first = contents(mount / BIG)
+            served = stats(mount)["bytes_served"]
+            self.assertTrue(contents(mount / BIG) == first)
+            self.assertGreater(stats(mount)["bytes_served"], served + (10 << 20))
+        with Mount(long_image, "-o", "stats") as mount:
+            self.assertTrue(contents(mount / BIG) == first)
+            served = stats(mount)["bytes_served"]
+            self.assertTrue(contents(mount / BIG) == first)
+            self.assertEqual(stats(mount)["bytes_served"], served)
+
+
+class Stress(unittest.TestCase):
+    def test_readers_while_caches_are_dropped(self):
+        """Faults and reads by 16 threads, page caches dropped meanwhile: every byte right, nobody
+        hangs, memory within its limit. STRESS_SECONDS sets how long."""
+        want = contents(os.path.join(extracted, BIG))
+        for options in ("stats", "stats,cache=compressed", "stats,readahead=1M,cachesize=256k"):
+            with Mount(image, "-o", options) as mount:
+                self.stress(mount, want, STRESS_SECONDS / 3)
+                limit = RSS_LIMIT
+                if "address" not in os.environ.get("BUILD", "") and \
+                        "thread" not in os.environ.get("BUILD", ""):
+                    self.assertLess(peak_memory(mount.process.pid), limit)
+
+    def stress(self, mount, want, seconds):
+        end = time.monotonic() + seconds
+        wrong = []
+
+        def by_fault(seed):
+            dice = random.Random(seed)
+            with open(mount / BIG, "rb") as file, \
+                    mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED,
+                              prot=mmap.PROT_READ) as view:
+                if seed % 2:
+                    view.madvise(mmap.MADV_RANDOM)
+                while time.monotonic() < end:
+                    at = dice.randrange(len(want))
+                    size = dice.choice((1, 4096, 20000, 500_000))
+                    if view[at:at + size] != want[at:at + size]:
+                        wrong.append(("fault", seed, at, size))
+                    if dice.randrange(20) == 0:
+                        view.madvise(mmap.MADV_DONTNEED)
+
+        def by_read(seed):
+            dice = random.Random(seed)
+            fd = os.open(mount / BIG, os.O_RDONLY)
+            while time.monotonic() < end:
+                at = dice.randrange(len(want))
+                size = dice.choice((1, 4096, 100_000, 1_500_000))
+                if os.pread(fd, size, at) != want[at:at + size]:
+                    wrong.append(("read", seed, at, size))
+                if dice.randrange(10) == 0:
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+        def drop():
+            while time.monotonic() < end:
+                try:
+                    with open("/proc/sys/vm/drop_caches", "w") as file:
+                        file.write("1")
+                except OSError:
+                    pass  # not root: the readers' own advice has to do
+                time.sleep(0.2)
+
+        threads = [threading.Thread(target=by_fault, args=(seed,)) for seed in range(8)]
+        threads += [threading.Thread(target=by_read, args=(seed,)) for seed in range(7)]
+        threads.append(threading.Thread(target=drop))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(seconds + 120)
+            self.assertFalse(thread.is_alive(), "a reader hangs")
+        self.assertEqual(wrong, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
