@@ -2,16 +2,17 @@
 /*
  * encode.c - one tensor from its source file into a stream; see encode.h.
  *
- * A tensor may be larger than memory, so it is read up to three times, in chunks that all threads
- * share: for its range, for the counts of its bytes and the error made, and for encoding. The codes
- * of tensors up to CACHE_SIZE stay in memory between the last two. Every sum that rounds is kept
- * per chunk and added up in the order of chunks: the image does not depend on the number of
- * threads.
+ * A tensor is read up to three times, in chunks that all threads share: for its range, for the
+ * counts of its bytes and the error made, and for encoding. The codes of tensors up to CACHE_SIZE
+ * stay in memory between the last two. Every sum that rounds is kept per chunk and added up in the
+ * order of chunks: the image does not depend on the number of threads.
  */
 #include "mkfs/encode.h"
 
 #include "mkfs/cli.h"
+#include "mkfs/codes.h"
 
+#include <assert.h>
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -20,9 +21,7 @@
 
 enum {
 	BLOCK = 1 << ENCODE_BLOCK_LOG2,
-	CHUNK = 256 << 10, /* decoded bytes that one thread works on */
-	CHUNK_BLOCKS = CHUNK / BLOCK,
-	PIECE = 32 << 10,      /* weights read and quantized at once; even */
+	CHUNK_BLOCKS = CODES_CHUNK / BLOCK,
 	CACHE_SIZE = 64 << 20, /* decoded bytes kept between passes */
 	SLOTS_MAX = 96,
 	TABLE_COST = 32, /* bytes of the index that any code table takes, about */
@@ -38,9 +37,8 @@ enum {
 };
 
 struct encode_worker {
-	uint8_t *source; /* PIECE weights as they lie in the file */
-	uint8_t *codes;  /* PIECE codes, before they are packed */
-	uint8_t *raw;    /* CHUNK, if there is no better place for it */
+	struct codes_buffer buffer;
+	uint8_t *raw; /* a chunk, if there is no better place for it */
 	struct codec_scratch *scratch;
 	struct quant_range range;
 	uint64_t counts[CODEC_SYMBOLS];
@@ -58,12 +56,7 @@ struct encode_slot {
 
 /* The tensor being encoded. */
 struct encode_job {
-	const struct source_file *shard;
-	const struct safetensor *tensor;
-	struct quant_params params;
-	int bits;
-	uint64_t raw_size, chunks;
-	uint64_t chunk_weights;        /* elements per chunk */
+	struct codes codes;
 	struct quant_error *errors;    /* per chunk; NULL if kept */
 	uint8_t *cache;                /* the decoded bytes of the whole tensor, or NULL */
 	const struct codec_tree *tree; /* NULL: not coded */
@@ -110,15 +103,14 @@ struct encoder *encoder_create(struct pool *pool, struct image_writer *writer, c
 	int good = e->workers && e->slots && e->cache && e->tree && e->planner && e->digest;
 	for (unsigned i = 0; good && i < jobs; i++) {
 		struct encode_worker *worker = &e->workers[i];
-		worker->source = malloc((size_t)PIECE * 8);
-		worker->codes = malloc(PIECE);
-		worker->raw = malloc(CHUNK);
+		good = !codes_buffer_create(&worker->buffer);
+		worker->raw = malloc(CODES_CHUNK);
 		worker->scratch = aligned(codec_scratch_size);
-		good = worker->source && worker->codes && worker->raw && worker->scratch;
+		good = good && worker->raw && worker->scratch;
 	}
 	for (unsigned i = 0; good && i < e->slot_count; i++) {
-		e->slots[i].own_raw = malloc(CHUNK);
-		e->slots[i].stored = malloc(CHUNK);
+		e->slots[i].own_raw = malloc(CODES_CHUNK);
+		e->slots[i].stored = malloc(CODES_CHUNK);
 		good = e->slots[i].own_raw && e->slots[i].stored;
 	}
 	if (good)
@@ -132,8 +124,7 @@ void encoder_destroy(struct encoder *e)
 	if (!e)
 		return;
 	for (unsigned i = 0; e->workers && i < pool_jobs(e->pool); i++) {
-		free(e->workers[i].source);
-		free(e->workers[i].codes);
+		codes_buffer_destroy(&e->workers[i].buffer);
 		free(e->workers[i].raw);
 		free(e->workers[i].scratch);
 	}
@@ -150,79 +141,25 @@ void encoder_destroy(struct encoder *e)
 	free(e);
 }
 
-static uint64_t chunk_weight_count(const struct encode_job *job, uint64_t chunk)
-{
-	uint64_t left = job->tensor->count - chunk * job->chunk_weights;
-	return left < job->chunk_weights ? left : job->chunk_weights;
-}
-
-static size_t chunk_raw_size(const struct encode_job *job, uint64_t chunk)
-{
-	uint64_t left = job->raw_size - chunk * CHUNK;
-	return left < CHUNK ? (size_t)left : CHUNK;
-}
-
-/* Reads count weights into the worker's source buffer. */
-static int read_piece(const struct encode_job *job, struct encode_worker *worker, uint64_t first,
-		      size_t count)
-{
-	size_t size = job->tensor->dtype->size;
-	return source_read(job->shard, job->tensor->offset + first * size, worker->source,
-			   count * size);
-}
+/* --- what threads do with a chunk ------------------------------------------------------------- */
 
 static int range_item(void *context, unsigned number, uint64_t chunk)
 {
 	struct encoder *e = context;
-	struct encode_job *job = &e->job;
+	const struct codes *codes = &e->job.codes;
 	struct encode_worker *worker = &e->workers[number];
-	uint64_t first = chunk * job->chunk_weights;
-	uint64_t end = first + chunk_weight_count(job, chunk);
 
-	for (; first < end; first += PIECE) {
-		size_t count = end - first < PIECE ? (size_t)(end - first) : PIECE;
-		if (read_piece(job, worker, first, count))
-			return -1;
-		quant_range_add(&worker->range, (enum quant_type)job->tensor->dtype->quantizes,
-				worker->source, count, first);
-	}
-	progress_add(e->progress, chunk_weight_count(job, chunk) * WORK_RANGE);
+	if (codes_range(codes, &worker->buffer, chunk, &worker->range))
+		return -1;
+	progress_add(e->progress, codes_chunk_weights(codes, chunk) * WORK_RANGE);
 	return 0;
 }
 
-/* Makes the decoded bytes of a chunk: codes, or the kept tensor's bytes. error may be NULL. */
-static int load_chunk(const struct encode_job *job, struct encode_worker *worker, uint64_t chunk,
-		      uint8_t *raw, struct quant_error *error)
+/* Units of progress for loading a chunk, counting included. */
+static uint64_t load_work(const struct codes *codes, uint64_t chunk)
 {
-	enum quant_type type = (enum quant_type)job->tensor->dtype->quantizes;
-	uint64_t first = chunk * job->chunk_weights;
-	uint64_t end = first + chunk_weight_count(job, chunk);
-
-	if (!job->bits)
-		return source_read(job->shard, job->tensor->offset + chunk * CHUNK, raw,
-				   chunk_raw_size(job, chunk));
-	for (; first < end; first += PIECE) {
-		size_t count = end - first < PIECE ? (size_t)(end - first) : PIECE;
-		if (read_piece(job, worker, first, count))
-			return -1;
-		if (job->bits == 8) {
-			quant_encode(&job->params, type, worker->source, count, raw, error);
-			raw += count;
-		} else {
-			quant_encode(&job->params, type, worker->source, count, worker->codes,
-				     error);
-			quant_pack4(worker->codes, count, raw);
-			raw += (count + 1) / 2;
-		}
-	}
-	return 0;
-}
-
-/* Units of progress for load_chunk(), counting included. */
-static uint64_t load_work(const struct encode_job *job, uint64_t chunk)
-{
-	return job->bits ? chunk_weight_count(job, chunk) * WORK_QUANTIZE
-			 : chunk_raw_size(job, chunk) * (uint64_t)WORK_COUNT;
+	return codes->bits ? codes_chunk_weights(codes, chunk) * WORK_QUANTIZE
+			   : codes_chunk_size(codes, chunk) * (uint64_t)WORK_COUNT;
 }
 
 static int count_item(void *context, unsigned number, uint64_t chunk)
@@ -230,12 +167,13 @@ static int count_item(void *context, unsigned number, uint64_t chunk)
 	struct encoder *e = context;
 	struct encode_job *job = &e->job;
 	struct encode_worker *worker = &e->workers[number];
-	uint8_t *raw = job->cache ? job->cache + chunk * CHUNK : worker->raw;
+	uint8_t *raw = job->cache ? job->cache + chunk * CODES_CHUNK : worker->raw;
 
-	if (load_chunk(job, worker, chunk, raw, job->errors ? &job->errors[chunk] : NULL))
+	if (codes_load(&job->codes, &worker->buffer, chunk, raw,
+		       job->errors ? &job->errors[chunk] : NULL))
 		return -1;
-	codec_histogram(raw, chunk_raw_size(job, chunk), worker->counts);
-	progress_add(e->progress, load_work(job, chunk));
+	codec_histogram(raw, codes_chunk_size(&job->codes, chunk), worker->counts);
+	progress_add(e->progress, load_work(&job->codes, chunk));
 	return 0;
 }
 
@@ -246,13 +184,13 @@ static int encode_item(void *context, unsigned number, uint64_t chunk, unsigned 
 	struct encode_worker *worker = &e->workers[number];
 	struct encode_slot *slot = &e->slots[slot_number];
 
-	slot->raw_size = chunk_raw_size(job, chunk);
+	slot->raw_size = codes_chunk_size(&job->codes, chunk);
 	slot->blocks = (unsigned)((slot->raw_size + BLOCK - 1) / BLOCK);
-	slot->raw = job->cache ? job->cache + chunk * CHUNK : slot->own_raw;
+	slot->raw = job->cache ? job->cache + chunk * CODES_CHUNK : slot->own_raw;
 	if (!job->cache) {
-		if (load_chunk(job, worker, chunk, slot->raw, NULL))
+		if (codes_load(&job->codes, &worker->buffer, chunk, slot->raw, NULL))
 			return -1;
-		progress_add(e->progress, job->bits ? load_work(job, chunk) : 0);
+		progress_add(e->progress, job->codes.bits ? load_work(&job->codes, chunk) : 0);
 	}
 	for (unsigned i = 0; i < slot->blocks; i++) {
 		size_t at = (size_t)i * BLOCK;
@@ -290,55 +228,37 @@ static int write_chunk(void *context, uint64_t chunk, unsigned slot_number)
 	return 0;
 }
 
-/* Decides the parameters; sets job->bits to 0 where the tensor has to be kept. */
+/* --- passes ----------------------------------------------------------------------------------- */
+
+/* Decides the parameters; 1 if no parameters can represent the tensor. */
 static int choose_params(struct encoder *e)
 {
-	struct encode_job *job = &e->job;
+	struct codes *codes = &e->job.codes;
 	struct quant_range range = quant_range_none();
 
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
 		e->workers[i].range = range;
-	if (pool_run(e->pool, job->chunks, range_item, e))
+	if (pool_run(e->pool, codes->chunks, range_item, e))
 		return -1;
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
 		quant_range_merge(&range, &e->workers[i].range);
 	if (range.bad_index != UINT64_MAX) {
-		cli_cannot("quantize", job->shard->path,
+		cli_cannot("quantize", codes->shard->path,
 			   "tensor '%s' has a NaN or infinite value at index %llu (see --keep)",
-			   job->tensor->name, (unsigned long long)range.bad_index);
+			   codes->tensor->name, (unsigned long long)range.bad_index);
 		return -1;
 	}
-	if (quant_choose(&range, job->bits, &job->params))
-		job->bits = 0;
-	return 0;
-}
-
-uint64_t encode_raw_size(const struct safetensor *tensor, int bits)
-{
-	return bits == 8   ? tensor->count
-	       : bits == 4 ? tensor->count / 2 + tensor->count % 2
-			   : tensor->size;
+	return quant_choose(&range, codes->bits, &codes->params) ? 1 : 0;
 }
 
 uint64_t encode_work(const struct safetensor *tensor, int bits)
 {
-	uint64_t raw_size = encode_raw_size(tensor, bits);
+	uint64_t raw_size = codes_raw_size(tensor, bits);
 	if (!bits)
 		return (WORK_COUNT + WORK_WRITE) * raw_size;
 	unsigned quantized = raw_size <= CACHE_SIZE ? 1 : 2; /* times */
 	return (WORK_RANGE + quantized * WORK_QUANTIZE) * tensor->count + WORK_WRITE * raw_size +
 	       WORK_DESIGN;
-}
-
-static void plan_chunks(struct encode_job *job)
-{
-	const struct safetensor *tensor = job->tensor;
-
-	job->raw_size = encode_raw_size(tensor, job->bits);
-	job->chunk_weights = job->bits == 8   ? CHUNK
-			     : job->bits == 4 ? (uint64_t)CHUNK * 2
-					      : (uint64_t)CHUNK / tensor->dtype->size;
-	job->chunks = (job->raw_size + CHUNK - 1) / CHUNK;
 }
 
 /* Bytes that the table costs and brings, estimated: whether it is worth storing. */
@@ -361,6 +281,7 @@ static int table_pays(const struct codec_table *table, const uint64_t counts[COD
 static int write_stream(struct encoder *e, struct encoded_tensor *result)
 {
 	struct encode_job *job = &e->job;
+	const struct codes *codes = &job->codes;
 	const struct pool_ordered loop = {
 	    encode_item, {hash_chunk, write_chunk}, 2, e->slot_count, e};
 	uint64_t counts[CODEC_SYMBOLS] = {0};
@@ -369,7 +290,7 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
 		memset(e->workers[i].counts, 0, sizeof e->workers[i].counts);
-	if (pool_run(e->pool, job->chunks, count_item, e))
+	if (pool_run(e->pool, codes->chunks, count_item, e))
 		return -1;
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++) {
 		for (unsigned s = 0; s < CODEC_SYMBOLS; s++)
@@ -379,25 +300,25 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 	if (result->byte_entropy > 8.0)
 		result->byte_entropy = 8.0; /* by rounding */
 	/* Designing a table takes milliseconds: not for what no table could make smaller. */
-	int coded =
-	    result->byte_entropy / 8.0 * (double)job->raw_size + TABLE_COST < (double)job->raw_size;
+	int coded = result->byte_entropy / 8.0 * (double)codes->raw_size + TABLE_COST <
+		    (double)codes->raw_size;
 	if (coded) {
 		codec_design(counts, BLOCK, e->planner, &table);
-		coded = table_pays(&table, counts, job->raw_size);
+		coded = table_pays(&table, counts, codes->raw_size);
 	}
-	if (job->bits)
+	if (codes->bits)
 		progress_add(e->progress, WORK_DESIGN);
 	if (coded && codec_tree_build(e->tree, &table) != CODEC_OK) {
 		cli_cannot("write", e->target, "internal error: bad code table");
 		return -1;
 	}
 	job->tree = coded ? e->tree : NULL;
-	if (image_writer_begin_stream(e->writer, job->raw_size, ENCODE_BLOCK_LOG2,
+	if (image_writer_begin_stream(e->writer, codes->raw_size, ENCODE_BLOCK_LOG2,
 				      coded ? &table : NULL, coded ? 1 : 0, &diag)) {
 		cli_cannot("write", e->target, "%s", diag.text);
 		return -1;
 	}
-	if (pool_run_ordered(e->pool, job->chunks, &loop))
+	if (pool_run_ordered(e->pool, codes->chunks, &loop))
 		return -1;
 	if (image_writer_end_stream(e->writer, &result->stream, &result->cost, &diag)) {
 		cli_cannot("write", e->target, "%s", diag.text);
@@ -405,6 +326,8 @@ static int write_stream(struct encoder *e, struct encoded_tensor *result)
 	}
 	return 0;
 }
+
+/* --- figures and the whole -------------------------------------------------------------------- */
 
 /*
  * Figures are rounded to what they can tell: the catalog compresses the better for it.
@@ -425,7 +348,7 @@ static double round_error(double value)
 static void sum_errors(const struct encode_job *job, struct encoded_tensor *result)
 {
 	struct quant_error total = {0, 0, 0};
-	for (uint64_t i = 0; i < job->chunks; i++)
+	for (uint64_t i = 0; i < job->codes.chunks; i++)
 		quant_error_merge(&total, &job->errors[i]);
 	result->sqnr = round_to(quant_sqnr(&total), 256);
 	result->max_error = round_error(total.max);
@@ -434,21 +357,25 @@ static void sum_errors(const struct encode_job *job, struct encoded_tensor *resu
 static int encode_values(struct encoder *e, struct encoded_tensor *result)
 {
 	struct encode_job *job = &e->job;
+	struct codes *codes = &job->codes;
 
-	plan_chunks(job);
-	if (job->bits && choose_params(e))
-		return -1;
-	plan_chunks(job); /* again, should the tensor be kept after all */
-	job->cache = job->raw_size <= CACHE_SIZE ? e->cache : NULL;
-	if (job->bits) {
-		job->errors = calloc(job->chunks, sizeof *job->errors);
+	if (codes->bits) {
+		int chosen = choose_params(e);
+		if (chosen < 0)
+			return -1;
+		if (chosen > 0)
+			*codes = codes_of(codes->shard, codes->tensor, 0);
+	}
+	job->cache = codes->raw_size <= CACHE_SIZE ? e->cache : NULL;
+	if (codes->bits) {
+		job->errors = calloc(codes->chunks, sizeof *job->errors);
 		if (!job->errors) {
 			cli_cannot("write", e->target, "out of memory");
 			return -1;
 		}
 	}
 	int status = write_stream(e, result);
-	if (!status && job->bits)
+	if (!status && codes->bits)
 		sum_errors(job, result);
 	free(job->errors);
 	return status;
@@ -457,7 +384,9 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 int encode_tensor(struct encoder *e, const struct source_file *shard,
 		  const struct safetensor *tensor, int bits, struct encoded_tensor *result)
 {
-	e->job = (struct encode_job){.shard = shard, .tensor = tensor, .bits = bits};
+	const struct codes *codes = &e->job.codes;
+
+	e->job = (struct encode_job){.codes = codes_of(shard, tensor, bits)};
 	*result = (struct encoded_tensor){.sqnr = (double)INFINITY};
 	if (EVP_DigestInit_ex(e->digest, EVP_sha256(), NULL) != 1) {
 		cli_cannot("write", e->target, "SHA-256 is not available");
@@ -469,9 +398,9 @@ int encode_tensor(struct encoder *e, const struct source_file *shard,
 		cli_cannot("write", e->target, "SHA-256 failed");
 		return -1;
 	}
-	result->bits = e->job.bits;
-	result->params = e->job.params;
-	result->raw_size = e->job.raw_size;
+	result->bits = codes->bits;
+	result->params = codes->params;
+	result->raw_size = codes->raw_size;
 	double per_weight = result->bits ? result->bits / 8.0 : (double)tensor->dtype->size;
 	result->entropy = round_to(result->byte_entropy * per_weight, 4096);
 	return 0;

@@ -29,9 +29,6 @@ struct encoded_tensor {
 	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 of the decoded bytes */
 };
 
-/* Bytes of the stream: codes, or the tensor as it is (bits 0). */
-uint64_t encode_raw_size(const struct safetensor *tensor, int bits);
-
 /* What encode_tensor() adds to the progress. */
 uint64_t encode_work(const struct safetensor *tensor, int bits);
 

@@ -8,6 +8,7 @@
  */
 #include "image/reader.h"
 #include "mkfs/cli.h"
+#include "mkfs/codes.h"
 #include "mkfs/pack.h"
 
 #include <openssl/evp.h>
@@ -178,7 +179,7 @@ uint64_t packed_verify_work(const struct source *source, const uint8_t *bits)
 {
 	uint64_t size = 0;
 	for (size_t i = 0; i < source->tensor_count; i++)
-		size += encode_raw_size(&source->tensors[i].info, bits[i]);
+		size += codes_raw_size(&source->tensors[i].info, bits[i]);
 	for (size_t i = 0; i < source->sidecar_count; i++)
 		size += (uint64_t)source->sidecars[i].stat.st_size;
 	return size * WORK_VERIFY;
