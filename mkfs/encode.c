@@ -11,6 +11,7 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/codes.h"
+#include "mkfs/tables.h"
 
 #include <assert.h>
 #include <math.h>
@@ -24,7 +25,7 @@ enum {
 	CHUNK_BLOCKS = CODES_CHUNK / BLOCK,
 	CACHE_SIZE = 64 << 20, /* decoded bytes kept between passes */
 	SLOTS_MAX = 96,
-	TABLE_COST = 32, /* bytes of the index that any code table takes, about */
+	TABLES = 8, /* of a tensor, at most: the daemon keeps 6 KiB for each */
 };
 
 /* Units of progress, measured: per weight, per decoded byte, and per tensor to quantize. */
@@ -41,7 +42,8 @@ struct encode_worker {
 	uint8_t *raw; /* a chunk, if there is no better place for it */
 	struct codec_scratch *scratch;
 	struct quant_range range;
-	uint64_t counts[CODEC_SYMBOLS];
+	uint64_t counts[CODEC_SYMBOLS];    /* of blocks that vary ... */
+	uint64_t constants[CODEC_SYMBOLS]; /* ... and of those that do not */
 };
 
 /* A chunk on its way to the image. */
@@ -57,9 +59,8 @@ struct encode_slot {
 /* The tensor being encoded. */
 struct encode_job {
 	struct codes codes;
-	struct quant_error *errors;    /* per chunk; NULL if kept */
-	uint8_t *cache;                /* the decoded bytes of the whole tensor, or NULL */
-	const struct codec_tree *tree; /* NULL: not coded */
+	struct quant_error *errors; /* per chunk; NULL if kept */
+	uint8_t *cache;             /* the decoded bytes of the whole tensor, or NULL */
 };
 
 struct encoder {
@@ -71,8 +72,7 @@ struct encoder {
 	struct encode_slot *slots;
 	unsigned slot_count;
 	uint8_t *cache;
-	struct codec_tree *tree;
-	struct codec_planner *planner;
+	struct tables *tables;
 	EVP_MD_CTX *digest;
 	struct encode_job job;
 };
@@ -97,10 +97,9 @@ struct encoder *encoder_create(struct pool *pool, struct image_writer *writer, c
 	e->workers = calloc(jobs, sizeof *e->workers);
 	e->slots = calloc(e->slot_count, sizeof *e->slots);
 	e->cache = malloc(CACHE_SIZE);
-	e->tree = aligned(codec_tree_size);
-	e->planner = aligned(codec_planner_size);
+	e->tables = tables_create(BLOCK);
 	e->digest = EVP_MD_CTX_new();
-	int good = e->workers && e->slots && e->cache && e->tree && e->planner && e->digest;
+	int good = e->workers && e->slots && e->cache && e->tables && e->digest;
 	for (unsigned i = 0; good && i < jobs; i++) {
 		struct encode_worker *worker = &e->workers[i];
 		good = !codes_buffer_create(&worker->buffer);
@@ -135,8 +134,7 @@ void encoder_destroy(struct encoder *e)
 	free(e->workers);
 	free(e->slots);
 	free(e->cache);
-	free(e->tree);
-	free(e->planner);
+	tables_destroy(e->tables);
 	EVP_MD_CTX_free(e->digest);
 	free(e);
 }
@@ -162,17 +160,41 @@ static uint64_t load_work(const struct codes *codes, uint64_t chunk)
 			   : codes_chunk_size(codes, chunk) * (uint64_t)WORK_COUNT;
 }
 
+/* The size of a block that begins at this byte of a chunk. */
+static size_t block_size(size_t chunk_size, size_t at)
+{
+	return chunk_size - at < BLOCK ? chunk_size - at : BLOCK;
+}
+
+static void count_block(struct tables *tables, struct encode_worker *worker, uint64_t block,
+			const uint8_t *raw, size_t size)
+{
+	uint64_t counts[CODEC_SYMBOLS] = {0};
+
+	codec_histogram(raw, size, counts);
+	if (counts[raw[0]] == size) {
+		worker->constants[raw[0]] += size;
+		return;
+	}
+	for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++)
+		worker->counts[symbol] += counts[symbol];
+	tables_note(tables, block, counts);
+}
+
 static int count_item(void *context, unsigned number, uint64_t chunk)
 {
 	struct encoder *e = context;
 	struct encode_job *job = &e->job;
 	struct encode_worker *worker = &e->workers[number];
+	size_t size = codes_chunk_size(&job->codes, chunk);
 	uint8_t *raw = job->cache ? job->cache + chunk * CODES_CHUNK : worker->raw;
 
 	if (codes_load(&job->codes, &worker->buffer, chunk, raw,
 		       job->errors ? &job->errors[chunk] : NULL))
 		return -1;
-	codec_histogram(raw, codes_chunk_size(&job->codes, chunk), worker->counts);
+	for (size_t at = 0; at < size; at += BLOCK)
+		count_block(e->tables, worker, chunk * CHUNK_BLOCKS + at / BLOCK, raw + at,
+			    block_size(size, at));
 	progress_add(e->progress, load_work(&job->codes, chunk));
 	return 0;
 }
@@ -193,10 +215,12 @@ static int encode_item(void *context, unsigned number, uint64_t chunk, unsigned 
 		progress_add(e->progress, job->codes.bits ? load_work(&job->codes, chunk) : 0);
 	}
 	for (unsigned i = 0; i < slot->blocks; i++) {
-		size_t at = (size_t)i * BLOCK;
-		size_t size = slot->raw_size - at < BLOCK ? slot->raw_size - at : BLOCK;
-		slot->encoded[i] = image_encode_block(job->tree, 0, slot->raw + at, size,
-						      slot->stored + at, worker->scratch);
+		size_t at = (size_t)i * BLOCK, size = block_size(slot->raw_size, at);
+		unsigned table =
+		    tables_pick(e->tables, chunk * CHUNK_BLOCKS + i, slot->raw + at, size);
+		slot->encoded[i] =
+		    image_encode_block(tables_tree(e->tables, table), (uint8_t)table,
+				       slot->raw + at, size, slot->stored + at, worker->scratch);
 	}
 	progress_add(e->progress, slot->raw_size * WORK_WRITE);
 	return 0;
@@ -261,60 +285,45 @@ uint64_t encode_work(const struct safetensor *tensor, int bits)
 	       WORK_DESIGN;
 }
 
-/* Bytes that the table costs and brings, estimated: whether it is worth storing. */
-static int table_pays(const struct codec_table *table, const uint64_t counts[CODEC_SYMBOLS],
-		      uint64_t raw_size)
+/* Pass two: counts, and from them the tables. */
+static int choose_tables(struct encoder *e, struct encoded_tensor *result)
 {
-	uint64_t bits = 0, symbols = 0;
-	for (unsigned i = 0; i < CODEC_SYMBOLS; i++) {
-		if (!counts[i])
-			continue;
-		symbols++;
-		bits += counts[i] * (uint64_t)((table->code[i] >> 4) + (table->code[i] & 15));
-	}
-	/* 256 table bytes in the compressed index; the framing of each block. */
-	uint64_t cost = TABLE_COST + symbols / 2 + (raw_size / BLOCK + 1) * 32;
-	return symbols > 1 && bits / 8 + cost < raw_size;
-}
+	const struct codes *codes = &e->job.codes;
+	uint64_t counts[CODEC_SYMBOLS] = {0}, all[CODEC_SYMBOLS] = {0};
 
-/* Passes two and three: counts, then blocks. */
-static int write_stream(struct encoder *e, struct encoded_tensor *result)
-{
-	struct encode_job *job = &e->job;
-	const struct codes *codes = &job->codes;
-	const struct pool_ordered loop = {
-	    encode_item, {hash_chunk, write_chunk}, 2, e->slot_count, e};
-	uint64_t counts[CODEC_SYMBOLS] = {0};
-	struct codec_table table;
-	struct image_diag diag = {""};
-
-	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
+	tables_begin(e->tables, (codes->raw_size + BLOCK - 1) / BLOCK, TABLES);
+	for (unsigned i = 0; i < pool_jobs(e->pool); i++) {
 		memset(e->workers[i].counts, 0, sizeof e->workers[i].counts);
+		memset(e->workers[i].constants, 0, sizeof e->workers[i].constants);
+	}
 	if (pool_run(e->pool, codes->chunks, count_item, e))
 		return -1;
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++) {
-		for (unsigned s = 0; s < CODEC_SYMBOLS; s++)
+		for (unsigned s = 0; s < CODEC_SYMBOLS; s++) {
 			counts[s] += e->workers[i].counts[s];
+			all[s] += e->workers[i].counts[s] + e->workers[i].constants[s];
+		}
 	}
-	result->byte_entropy = quant_entropy(counts, CODEC_SYMBOLS);
+	result->byte_entropy = quant_entropy(all, CODEC_SYMBOLS);
 	if (result->byte_entropy > 8.0)
 		result->byte_entropy = 8.0; /* by rounding */
-	/* Designing a table takes milliseconds: not for what no table could make smaller. */
-	int coded = result->byte_entropy / 8.0 * (double)codes->raw_size + TABLE_COST <
-		    (double)codes->raw_size;
-	if (coded) {
-		codec_design(counts, BLOCK, e->planner, &table);
-		coded = table_pays(&table, counts, codes->raw_size);
-	}
+	tables_choose(e->tables, counts);
+	result->tables = tables_count(e->tables);
 	if (codes->bits)
 		progress_add(e->progress, WORK_DESIGN);
-	if (coded && codec_tree_build(e->tree, &table) != CODEC_OK) {
-		cli_cannot("write", e->target, "internal error: bad code table");
-		return -1;
-	}
-	job->tree = coded ? e->tree : NULL;
+	return 0;
+}
+
+/* Pass three: blocks. */
+static int write_blocks(struct encoder *e, struct encoded_tensor *result)
+{
+	const struct codes *codes = &e->job.codes;
+	const struct pool_ordered loop = {
+	    encode_item, {hash_chunk, write_chunk}, 2, e->slot_count, e};
+	struct image_diag diag = {""};
+
 	if (image_writer_begin_stream(e->writer, codes->raw_size, ENCODE_BLOCK_LOG2,
-				      coded ? &table : NULL, coded ? 1 : 0, &diag)) {
+				      tables_list(e->tables), result->tables, &diag)) {
 		cli_cannot("write", e->target, "%s", diag.text);
 		return -1;
 	}
@@ -374,7 +383,9 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 			return -1;
 		}
 	}
-	int status = write_stream(e, result);
+	int status = choose_tables(e, result);
+	if (!status)
+		status = write_blocks(e, result);
 	if (!status && codes->bits)
 		sum_errors(job, result);
 	free(job->errors);

@@ -21,6 +21,7 @@ struct encoded_tensor {
 	struct quant_params params; /* unless kept */
 	uint64_t raw_size;          /* decoded bytes */
 	uint32_t stream;
+	unsigned tables; /* code tables */
 	struct image_cost cost;
 	double byte_entropy; /* bits per decoded byte, order 0 */
 	double entropy;      /* bits per weight */
@@ -32,7 +33,7 @@ struct encoded_tensor {
 /* What encode_tensor() adds to the progress. */
 uint64_t encode_work(const struct safetensor *tensor, int bits);
 
-struct encoder; /* buffers for all threads: about 1.5 MiB per thread, and 64 MiB of codes */
+struct encoder; /* buffers for all threads: about 1.5 MiB per thread, 3 MiB, and 64 MiB of codes */
 
 struct encoder *encoder_create(struct pool *pool, struct image_writer *writer, const char *target,
 			       struct progress *progress);
