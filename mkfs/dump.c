@@ -33,6 +33,15 @@ uint64_t dump_weights(const struct image *image, const struct efs_tensor *tensor
 	return count;
 }
 
+unsigned dump_table_count(const struct image *image, const struct efs_tensor *tensor)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < tensor->stream_count; i++)
+		count += image_stream(image, tensor->first_stream + i)->table_count;
+	return count;
+}
+
 struct dump_totals dump_totals(const struct dump *dump, uint8_t bits)
 {
 	struct dump_totals totals = {0};
@@ -68,6 +77,19 @@ struct dump_blocks dump_blocks(const struct dump *dump, uint32_t stream)
 		blocks.constant += kind == EFS_BLOCK_CONSTANT;
 	}
 	return blocks;
+}
+
+void dump_table_blocks(const struct dump *dump, uint32_t stream, uint64_t counts[EFS_TABLES_MAX])
+{
+	uint64_t count = image_block_count(dump->image, stream);
+
+	memset(counts, 0, EFS_TABLES_MAX * sizeof(*counts));
+	for (uint64_t i = 0; i < count; i++) {
+		struct image_block block = image_block(dump->image, stream, i);
+
+		if (block.kind == EFS_BLOCK_CODED)
+			counts[block.argument]++;
+	}
 }
 
 void dump_lengths(const struct codec_table *table, unsigned counts[DUMP_LENGTHS])

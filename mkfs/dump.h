@@ -25,6 +25,7 @@ struct dump_totals {
 /* What a tensor's streams take, padding included. */
 uint64_t dump_stored_size(const struct dump *dump, const struct efs_tensor *tensor);
 uint64_t dump_weights(const struct image *image, const struct efs_tensor *tensor);
+unsigned dump_table_count(const struct image *image, const struct efs_tensor *tensor);
 
 /* bits: 8, 4, or 0 for kept tensors. */
 struct dump_totals dump_totals(const struct dump *dump, uint8_t bits);
@@ -35,6 +36,9 @@ struct dump_blocks {
 	uint64_t raw, coded, constant;
 };
 struct dump_blocks dump_blocks(const struct dump *dump, uint32_t stream);
+
+/* Likewise: how many of its blocks are coded with each of its tables. */
+void dump_table_blocks(const struct dump *dump, uint32_t stream, uint64_t counts[EFS_TABLES_MAX]);
 
 /* How many symbols of a table have codes of each length, 0 to DUMP_LENGTHS - 1 bits. */
 enum { DUMP_LENGTHS = CODEC_DEPTH_MAX + CODEC_BITS_MAX + 1 };

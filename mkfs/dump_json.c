@@ -153,7 +153,8 @@ static void add_tensor(struct text *text, const struct dump *dump, const struct 
 	text_add_figure(text, tensor->sqnr, FIGURES);
 	text_add(text, ", \"max_error\": ");
 	text_add_figure(text, tensor->max_error, FIGURES);
-	text_add(text, ", \"stream\": %" PRIu32 ", ", tensor->first_stream);
+	text_add(text, ", \"stream\": %" PRIu32 ", \"tables\": %u, ", tensor->first_stream,
+		 dump_table_count(dump->image, tensor));
 	add_sizes(text, dump, tensor);
 	text_add(text, ", \"sha256\": ");
 	text_add_hex(text, tensor->digest, sizeof(tensor->digest));
@@ -164,6 +165,7 @@ static void add_stream(struct text *text, const struct dump *dump, uint32_t numb
 {
 	const struct efs_stream *stream = image_stream(dump->image, number);
 	struct dump_blocks blocks = dump_blocks(dump, number);
+	uint64_t table_blocks[EFS_TABLES_MAX];
 	unsigned counts[DUMP_LENGTHS];
 
 	text_add(text,
@@ -181,6 +183,10 @@ static void add_stream(struct text *text, const struct dump *dump, uint32_t numb
 			text_add(text, "%s%u", i ? ", " : "", counts[i]);
 		text_add(text, "]");
 	}
+	text_add(text, "], \"table_blocks\": [");
+	dump_table_blocks(dump, number, table_blocks);
+	for (uint32_t table = 0; table < stream->table_count; table++)
+		text_add(text, "%s%" PRIu64, table ? ", " : "", table_blocks[table]);
 	text_add(text, "]}");
 }
 

@@ -136,9 +136,9 @@ static int print_tensor(const struct dump *dump, const struct efs_tensor *tensor
 	format_shape(dump->image, tensor, shape);
 	if (tensor->bits)
 		snprintf(bits, sizeof(bits), "%u", tensor->bits);
-	printf("%-7s %-18s %4s %-10s %9.4f %13" PRIu64 " %11.4f",
+	printf("%-7s %-18s %4s %-10s %9.4f %6u %13" PRIu64 " %11.4f",
 	       dtype_by_code(tensor->source_dtype)->name, shape, bits, dump_scheme(tensor->scheme),
-	       tensor->entropy, stored,
+	       tensor->entropy, dump_table_count(dump->image, tensor), stored,
 	       dump_bits_per_weight(stored, dump_weights(dump->image, tensor)));
 	print_quantization(dump->image, tensor);
 	printf("  %s\n", name);
@@ -152,23 +152,24 @@ static int print_tensors(const struct dump *dump)
 
 	if (!count)
 		return 0;
-	printf("\n%-7s %-18s %4s %-10s %9s %13s %11s %13s %6s %9s %12s  %s\n", "dtype", "shape",
-	       "bits", "scheme", "entropy", "stored", "bits/weight", "scale", "zero", "SQNR dB",
-	       "max error", "tensor");
+	printf("\n%-7s %-18s %4s %-10s %9s %6s %13s %11s %13s %6s %9s %12s  %s\n", "dtype", "shape",
+	       "bits", "scheme", "entropy", "tables", "stored", "bits/weight", "scale", "zero",
+	       "SQNR dB", "max error", "tensor");
 	for (uint32_t i = 0; i < count; i++)
 		if (print_tensor(dump, image_tensor(dump->image, i)))
 			return -1;
 	return 0;
 }
 
-static void print_table(const struct dump *dump, uint32_t stream, uint32_t table)
+static void print_table(const struct dump *dump, uint32_t stream, uint32_t table, uint64_t blocks)
 {
 	unsigned counts[DUMP_LENGTHS], symbols = 0;
 
 	dump_lengths(image_table(dump->image, stream, table), counts);
 	for (unsigned i = 0; i < DUMP_LENGTHS; i++)
 		symbols += counts[i];
-	printf("  table %-3" PRIu32 " %3u symbols; codes of each length:", table, symbols);
+	printf("  table %-3" PRIu32 " %7" PRIu64 " blocks, %3u symbols; codes of each length:",
+	       table, blocks, symbols);
 	for (unsigned i = 0; i < DUMP_LENGTHS; i++)
 		if (counts[i])
 			printf("  %u bits: %u", i, counts[i]);
@@ -179,6 +180,7 @@ static int print_streams(const struct dump *dump)
 {
 	for (uint32_t i = 0; i < image_catalog(dump->image)->stream_count; i++) {
 		const struct efs_stream *stream = image_stream(dump->image, i);
+		uint64_t table_blocks[EFS_TABLES_MAX];
 		struct dump_blocks blocks;
 
 		if (image_hold_index(dump->image, i, NULL))
@@ -192,8 +194,9 @@ static int print_streams(const struct dump *dump)
 		printf("  blocks of %u KiB: %" PRIu64 " coded, %" PRIu64 " raw, %" PRIu64
 		       " constant\n",
 		       (1u << stream->block_log2) >> 10, blocks.coded, blocks.raw, blocks.constant);
+		dump_table_blocks(dump, i, table_blocks);
 		for (uint32_t table = 0; table < stream->table_count; table++)
-			print_table(dump, i, table);
+			print_table(dump, i, table, table_blocks[table]);
 		image_release_index(dump->image, i);
 	}
 	return 0;

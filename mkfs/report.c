@@ -85,9 +85,9 @@ static void print_tensor(const struct packed_tensor *tensor)
 		snprintf(bits, sizeof bits, "u%d", result->bits);
 	else
 		snprintf(bits, sizeof bits, "kept");
-	printf("%-4s %-8s %12llu %10s %8.3f %8.3f", bits, info->dtype->name,
+	printf("%-4s %-8s %12llu %10s %8.3f %6u %8.3f", bits, info->dtype->name,
 	       (unsigned long long)info->count, cli_size(stored, size), result->entropy,
-	       8.0 * ratio((double)stored, (double)info->count));
+	       result->tables, 8.0 * ratio((double)stored, (double)info->count));
 	if (result->bits)
 		printf(" %7.2f %10.3g", result->sqnr, result->max_error);
 	else
@@ -104,8 +104,8 @@ void report_print(const struct packed *packed, const char *target, double second
 	char size[CLI_SIZE_TEXT];
 
 	if (verbose) {
-		printf("%-4s %-8s %12s %10s %8s %8s %7s %10s  %s\n", "as", "dtype", "weights",
-		       "stored", "entropy", "bits", "SQNR dB", "max error", "tensor");
+		printf("%-4s %-8s %12s %10s %8s %6s %8s %7s %10s  %s\n", "as", "dtype", "weights",
+		       "stored", "entropy", "tables", "bits", "SQNR dB", "max error", "tensor");
 		for (size_t i = 0; i < packed->tensor_count; i++)
 			print_tensor(&packed->tensors[i]);
 		printf("\n");
@@ -168,13 +168,14 @@ static void add_tensor(struct text *text, const struct packed_tensor *tensor)
 	text_add_figure(text, result->entropy, 8);
 	text_add(text, ", \"bits_per_weight\": ");
 	text_add_figure(text, 8.0 * ratio((double)stored_size(result), (double)info->count), 8);
-	text_add(
-	    text,
-	    ", \"source_bytes\": %llu, \"plain_bytes\": %llu, \"stored_bytes\": %llu, \"payload\": "
-	    "%llu, \"index\": %llu, \"padding\": %llu}",
-	    (unsigned long long)info->size, (unsigned long long)result->raw_size,
-	    (unsigned long long)stored_size(result), (unsigned long long)result->cost.payload,
-	    (unsigned long long)result->cost.index, (unsigned long long)result->cost.padding);
+	text_add(text,
+		 ", \"tables\": %u, \"source_bytes\": %llu, \"plain_bytes\": %llu, "
+		 "\"stored_bytes\": %llu, "
+		 "\"payload\": %llu, \"index\": %llu, \"padding\": %llu}",
+		 result->tables, (unsigned long long)info->size,
+		 (unsigned long long)result->raw_size, (unsigned long long)stored_size(result),
+		 (unsigned long long)result->cost.payload, (unsigned long long)result->cost.index,
+		 (unsigned long long)result->cost.padding);
 }
 
 static void add_totals(struct text *text, const struct packed *packed, const struct totals *sum)
