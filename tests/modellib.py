@@ -130,6 +130,25 @@ def varied_tensors(seed=1):
     }
 
 
+def spread_tensors(size=1 << 20, seed=2):
+    """Tensors of `size` weights whose rows differ in scale, as those of trained models do: they get several code tables."""
+    random = np.random.default_rng(seed)
+
+    def rows(columns, scales):
+        return random.standard_normal((len(scales), columns)).astype("f4") * np.float32(scales)[:, None]
+
+    def log_normal(columns, sigma):
+        return np.exp(sigma * random.standard_normal(size // columns))
+
+    return {
+        "embed.weight": Tensor.of("BF16", rows(512, np.linspace(0.3, 1.2, size // 512))),
+        "layer.0.weight": Tensor.of("BF16", rows(4096, log_normal(4096, 0.6))),
+        "layer.1.weight": Tensor.of("BF16", rows(16384, log_normal(16384, 0.4))),
+        "experts.weight": Tensor.of("F16", rows(32768, np.where(np.arange(size // 32768) % 3, 1, 0.4))),
+        "plain.weight": Tensor.of("BF16", rows(4096, np.ones(size // 4096))),
+    }
+
+
 def write_model(folder, tensors):
     """A model folder: model.safetensors and two sidecars."""
     os.makedirs(folder, exist_ok=True)

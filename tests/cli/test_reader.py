@@ -119,6 +119,10 @@ class SameFiles(Images):
     def test_varied_uint4(self):
         self.check("varied", small_varied(), 4)
 
+    def test_several_tables(self):
+        self.check("spread", modellib.spread_tensors(1 << 18), 8)
+        self.assertGreater(max(len(stream.tables) for stream in reader.open_image(self.path("spread8.efs")).streams), 2)
+
 
 class Refused(Images):
     @classmethod
