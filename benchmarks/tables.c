@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tables.c - what several code tables for a tensor bring, and what choosing them takes.
+ * tables.c - what several code tables for a tensor bring, and what they cost.
  *
  *     tables [FILE...]
  *
@@ -8,9 +8,11 @@
  * Without files: synthetic tensors, Gaussian with a scale for each row that is log-normal with the
  * given sigma, or with every 200th column twenty times as large; quantized as mkentrofs does.
  *
- * Sizes are those of all blocks, stored, plus 128 bytes for each table in the compressed index.
- * "Runs" is the alternative where a table is for blocks that
- * follow each other, with as many tables as pay by the same rule.
+ * The columns say by how many percent up to 2, 4, 8 and 16 tables (in brackets: chosen) make the
+ * tensor smaller; "own" is the entropy of each block by itself, which no choice can reach; "runs"
+ * is the alternative where a table is for blocks that follow each other, added by the same rule;
+ * "ms" is how much longer choosing up to 8 tables takes than designing one. Sizes are those of the
+ * stored blocks and of the tables, at 128 bytes of the compressed index each.
  */
 #include "mkfs/tables.h"
 
@@ -327,6 +329,90 @@ static void report_file(const struct bench *bench, const char *path)
 	free(stream.raw);
 }
 
+/* --- decoding --------------------------------------------------------------------------------- */
+
+enum { COPIES = 16, CODED_BLOCKS = 256, ROUNDS = 60 };
+
+/* Blocks, coded with a table of which there are several trees, lest anything else differed. */
+struct coded {
+	uint8_t *trees, *bytes, *raw;
+	size_t tree_size, offsets[CODED_BLOCKS + 1];
+	struct codec_scratch *scratch;
+};
+
+static void encode(const struct bench *bench, struct coded *coded)
+{
+	struct stream stream;
+	struct codec_table table;
+	size_t size;
+
+	synthesize(&stream, 8, 4096, 0, 0);
+	count_blocks(&stream);
+	codec_design(stream.sums, BLOCK, bench->planner, &table);
+	for (size_t i = 0; i < COPIES; i++)
+		codec_tree_build((void *)(coded->trees + i * coded->tree_size), &table);
+	coded->offsets[0] = 0;
+	for (size_t i = 0; i < CODED_BLOCKS; i++) {
+		if (codec_encode((void *)coded->trees, stream.raw + i * BLOCK, BLOCK,
+				 coded->bytes + coded->offsets[i], BLOCK, &size, coded->scratch))
+			fail("encode a block");
+		coded->offsets[i + 1] = coded->offsets[i] + size;
+	}
+	free(stream.counts);
+	free(stream.raw);
+}
+
+/* Seconds for all blocks, each with one of so many trees at random. */
+static double decode(const struct codec_kernel *kernel, const struct coded *coded, unsigned trees)
+{
+	double start = seconds();
+
+	for (size_t i = 0; i < CODED_BLOCKS; i++) {
+		size_t tree = (i * 2654435761u >> 16) % trees;
+		if (kernel->decode((void *)(coded->trees + tree * coded->tree_size),
+				   coded->bytes + coded->offsets[i],
+				   coded->offsets[i + 1] - coded->offsets[i], coded->raw, BLOCK,
+				   coded->scratch))
+			fail("decode a block");
+	}
+	return seconds() - start;
+}
+
+/* Each kernel's time with several tables over that with one. */
+static void report_switching(const struct bench *bench)
+{
+	static const unsigned limits[] = {1, 2, 4, 8, COPIES};
+	enum { LIMITS = sizeof limits / sizeof limits[0] };
+	struct coded coded = {.tree_size = (codec_tree_size + 63) / 64 * 64,
+			      .bytes = allocate(CODED_BLOCKS * BLOCK + CODEC_SLACK),
+			      .raw = allocate(BLOCK),
+			      .scratch = allocate(codec_scratch_size)};
+
+	coded.trees = allocate(COPIES * coded.tree_size);
+	encode(bench, &coded);
+	printf("\n| decoder | 1 table | 2 | 4 | 8 | 16 |\n"
+	       "| --- | ---: | ---: | ---: | ---: | ---: |\n");
+	for (unsigned k = 0; codec_kernels[k]; k++) {
+		double best[LIMITS];
+		if (!codec_kernels[k]->supported())
+			continue;
+		for (unsigned l = 0; l < LIMITS; l++)
+			best[l] = INFINITY;
+		for (unsigned round = 0; round < ROUNDS * LIMITS; round++) {
+			unsigned l = round % LIMITS;
+			best[l] = fmin(best[l], decode(codec_kernels[k], &coded, limits[l]));
+		}
+		printf("| %s |", codec_kernels[k]->name);
+		for (unsigned l = 0; l < LIMITS; l++)
+			printf(" %.3f |", best[l] / best[0]);
+		printf("\n");
+	}
+	free(coded.trees);
+	free(coded.bytes);
+	free(coded.raw);
+	free(coded.scratch);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench bench = {tables_create(BLOCK), allocate(codec_planner_size)};
@@ -343,6 +429,8 @@ int main(int argc, char **argv)
 		report_file(&bench, argv[i]);
 	for (int bits = 8; argc == 1 && bits >= 4; bits -= 4)
 		report_synthetic(&bench, bits);
+	if (argc == 1)
+		report_switching(&bench);
 	tables_destroy(bench.tables);
 	free(bench.planner);
 	return 0;
