@@ -28,6 +28,7 @@ enum {
 	EFS_STREAM_ALIGN_LARGE = 4096, /* bytes; start of a stream of 4 MiB (stored) or more ... */
 	EFS_LARGE_STREAM = 4 << 20,    /* ... judged by its raw size, known before it is written */
 	EFS_SECTION_ALIGN = 8,         /* bytes; start of every section */
+	EFS_IMAGE_ALIGN = 512,         /* bytes; end of an image, see efs_hash_tree_offset() */
 	EFS_CHUNK_SIZE = 128 << 10,    /* raw bytes of each chunk of a section but the last */
 	EFS_CHUNK_RATIO = 64,          /* a chunk takes at least 1/64 of its raw size */
 	EFS_LOADED_MAX = 1 << 30,      /* raw bytes of the catalog or of an index, at most */

@@ -22,6 +22,16 @@ uint64_t efs_hash_tree_size(uint64_t covered)
 	return total;
 }
 
+uint64_t efs_hash_tree_offset(uint64_t end)
+{
+	uint64_t at = (end + EFS_SECTION_ALIGN - 1) & ~(uint64_t)(EFS_SECTION_ALIGN - 1);
+
+	/* What fills the gap is covered, too, and may need another leaf: so there is no formula. */
+	while ((at + efs_hash_tree_size(at - EFS_SUPERBLOCK_SIZE)) % EFS_IMAGE_ALIGN)
+		at += EFS_SECTION_ALIGN;
+	return at;
+}
+
 int efs_hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size)
 {
 	uint8_t *hash = efs_buffer_extend(&tree->hashes, EFS_DIGEST_SIZE);

@@ -22,6 +22,10 @@ struct hash_tree {
 /* Stored bytes of the tree over covered bytes. */
 uint64_t efs_hash_tree_size(uint64_t covered);
 
+/* Where the tree lies in an image whose last extent ends at `end`: as early as it can be aligned
+ * and end, and the image with it, at a multiple of EFS_IMAGE_ALIGN. */
+uint64_t efs_hash_tree_offset(uint64_t end);
+
 /* Adds the next leaf: HASH_LEAF bytes, fewer (not none) only in the last. 0 or -ENOMEM. */
 int efs_hash_tree_add(struct hash_tree *tree, const void *leaf, size_t size);
 

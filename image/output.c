@@ -53,14 +53,21 @@ int efs_output_put(struct output *output, const void *data, size_t size, struct 
 	return 0;
 }
 
-int efs_output_align(struct output *output, uint64_t align, uint64_t *padding,
-		     struct image_diag *diag)
+int efs_output_fill(struct output *output, uint64_t position, uint64_t *padding,
+		    struct image_diag *diag)
 {
 	static const uint8_t zeros[EFS_STREAM_ALIGN_LARGE];
-	uint64_t gap = -output->position & (align - 1);
+	uint64_t gap = position - output->position;
 
 	*padding += gap;
 	return efs_output_put(output, zeros, (size_t)gap, diag);
+}
+
+int efs_output_align(struct output *output, uint64_t align, uint64_t *padding,
+		     struct image_diag *diag)
+{
+	return efs_output_fill(output, (output->position + align - 1) & ~(align - 1), padding,
+			       diag);
 }
 
 void efs_output_close(struct output *output)

@@ -28,6 +28,10 @@ int efs_output_put(struct output *output, const void *data, size_t size, struct 
 int efs_output_align(struct output *output, uint64_t align, uint64_t *padding,
 		     struct image_diag *diag);
 
+/* The same up to a position, at most 4096 bytes on. */
+int efs_output_fill(struct output *output, uint64_t position, uint64_t *padding,
+		    struct image_diag *diag);
+
 /* Writes what is left in the buffer; nothing may be put afterwards. */
 int efs_output_flush(struct output *output, struct image_diag *diag);
 void efs_output_close(struct output *output);

@@ -109,13 +109,13 @@ static int check_zero(const struct image *image, uint64_t offset, uint64_t end, 
 	return 0;
 }
 
-/* Checks a gap that ends at `end`, where `next` begins: no larger than its alignment needs, and
- * zero.
+/* Checks a gap that ends at `end`, where `next` begins: shorter than `limit`, no larger than its
+ * alignment needs, and zero.
  */
-static int check_gap(const struct image *image, uint64_t offset, uint64_t end, uint64_t align,
+static int check_gap(const struct image *image, uint64_t offset, uint64_t end, uint64_t limit,
 		     const char *next, uint8_t *buffer, struct image_diag *diag)
 {
-	if (end - offset >= align)
+	if (end - offset >= limit)
 		return image_fail(
 		    diag, -EUCLEAN, "%llu bytes of padding at byte %llu: more than %s needs",
 		    (unsigned long long)(end - offset), (unsigned long long)offset, next);
@@ -136,8 +136,8 @@ int image_verify_padding(struct image *image, struct image_diag *diag)
 		end = extent.offset + extent.size;
 	}
 	if (!err)
-		err = check_gap(image, end, image->super.hash_offset, EFS_SECTION_ALIGN,
-				"the hash tree", buffer, diag);
+		err = check_gap(image, end, image->super.hash_offset,
+				efs_hash_tree_offset(end) - end + 1, "the hash tree", buffer, diag);
 	free(buffer);
 	return err;
 }

@@ -377,7 +377,9 @@ static int write_catalog(struct image_writer *writer, const struct buffer *raw,
 	err = put_section(writer, put_to_output, &writer->output, raw->data, raw->size,
 			  &super->catalog.stored_size, diag);
 	if (!err)
-		err = efs_output_align(&writer->output, EFS_SECTION_ALIGN, &writer->padding, diag);
+		err =
+		    efs_output_fill(&writer->output, efs_hash_tree_offset(writer->output.position),
+				    &writer->padding, diag);
 	super->hash_offset = writer->output.position;
 	return err;
 }

@@ -57,6 +57,12 @@ def round_up(number, multiple):
     return -(-number // multiple) * multiple
 
 
+def hash_tree_size(covered):
+    """Bytes of the levels above so many bytes, the root aside."""
+    hashes = -(-covered // LEAF)
+    return 0 if hashes == 1 else HASH * hashes + hash_tree_size(HASH * hashes)
+
+
 # ---- Code tables and coded blocks ----
 
 def parse_table(table):
@@ -271,10 +277,15 @@ class Image:
                 end = extent.offset + extent.stored_size
         extents.sort(key=lambda extent: (extent[0], extent[1], -extent[2]))  # of those at one place, empty ones first
         end = SUPERBLOCK
-        for offset, size, alignment in extents + [(self.hash_offset, 0, 8)]:
+        for offset, size, alignment in extents:
             require(offset == round_up(end, alignment), f"an extent at {offset} where the one before ends at {end}")
             require(zero(self.data[end:offset]), f"padding from {end} on is not zero")
             end = offset + size
+        tree = round_up(end, 8)
+        while (tree + hash_tree_size(tree - SUPERBLOCK)) % 512:
+            tree += 8
+        require(self.hash_offset == tree, f"the hash tree at {self.hash_offset} where {tree} is due")
+        require(zero(self.data[end:tree]), f"padding from {end} on is not zero")
 
     # ---- Catalog ----
 

@@ -83,6 +83,26 @@ Test(image_deep, needless_padding)
 	teardown(&opened);
 }
 
+/* The hash tree lies at the first place that is aligned and has a whole number of sectors end with
+ * it, also where the gap before it takes another leaf, or another level, of the tree. */
+Test(image_deep, hash_tree_offset)
+{
+	static const uint64_t leaves[] = {1, 2, 3, 16, 4096, 4097, 3 * 4096, UINT64_C(4096) * 4096};
+
+	for (unsigned i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+		uint64_t boundary = EFS_SUPERBLOCK_SIZE + leaves[i] * HASH_LEAF;
+
+		for (uint64_t end = boundary - 1200; end < boundary + 1200; end++) {
+			uint64_t at = (end + 7) / 8 * 8;
+
+			while ((at + efs_hash_tree_size(at - EFS_SUPERBLOCK_SIZE)) % 512)
+				at += 8;
+			cr_assert_eq(efs_hash_tree_offset(end), at);
+			cr_assert_lt(at - end, 1024 + 8);
+		}
+	}
+}
+
 /*
  * When another image is written over an open one, what was loaded before goes on to give the old
  * bytes; no index and no chunk sizes are taken from the new one, however valid.

@@ -197,6 +197,7 @@ Test(image_roundtrip, costs_add_up)
 		sum += o.sample.blobs[i].stored_size;
 	cr_assert_eq(sum, overhead->image_size);
 	cr_assert_eq((uint64_t)lseek(o.sample.fd, 0, SEEK_END), overhead->image_size);
+	cr_assert_eq(overhead->image_size % 512, 0, "a loop device holds all of it");
 	image_space(o.image, &space, before);
 	cr_assert_eq(space.superblock + space.payload + space.index + space.blobs + space.catalog +
 			 space.hash_tree + space.padding,
