@@ -47,7 +47,7 @@ static enum status report(const struct packed *packed, const struct options *opt
 }
 
 static enum status make_image(const struct options *options, const struct source *source,
-			      const uint8_t *bits, struct output *output)
+			      const struct plan *plan, struct output *output)
 {
 	struct progress progress = {.what = NULL};
 	struct packed packed = {0};
@@ -60,9 +60,9 @@ static enum status make_image(const struct options *options, const struct source
 		return STATUS_FAILED;
 	}
 	progress_start(&progress, "packing",
-		       pack_work(source, bits) +
-			   (options->verify ? packed_verify_work(source, bits) : 0));
-	int result = pack(&packed, source, bits, output->fd, options->target, pool, &progress);
+		       pack_work(source, plan) +
+			   (options->verify ? packed_verify_work(source, plan) : 0));
+	int result = pack(&packed, source, plan, output->fd, options->target, pool, &progress);
 	if (!result && options->verify)
 		result = packed_verify(&packed, output->fd, options->target, pool, &progress);
 	if (!result)
@@ -87,17 +87,17 @@ static enum status run(struct options *options)
 
 	if (source_open(&source, options->source, options->verbose))
 		return STATUS_FAILED;
-	uint8_t *bits = plan_bits(&source, options);
-	int result = bits ? view_check_companions(&source, bits) : -1;
+	struct plan *plan = plan_create(&source, options);
+	int result = plan ? view_check_companions(&source, plan) : -1;
 	if (!result && source_has(&source, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
 		result = -1;
 	}
 	if (!result && output_open(&output, options->target, options->force) == 0) {
-		status = make_image(options, &source, bits, &output);
+		status = make_image(options, &source, plan, &output);
 		output_close(&output);
 	}
-	free(bits);
+	free(plan);
 	source_close(&source);
 	return status;
 }

@@ -46,12 +46,13 @@ static int add_rule(struct options *options, const char *pattern, const char *sh
 	}
 	options->rules = rules;
 	struct rule *rule = &rules[options->rule_count];
-	*rule = (struct rule){.text = shown, .bits = bits};
+	*rule =
+	    (struct rule){.option = bits ? "--bits-for" : "--keep", .text = shown, .bits = bits};
 	int error = regcomp(&rule->regex, pattern, REG_EXTENDED | REG_NOSUB);
 	if (error) {
 		char reason[128];
 		regerror(error, &rule->regex, reason, sizeof reason);
-		cli_usage_error("bad regular expression '%s': %s", pattern, reason);
+		cli_usage_error("%s '%s': bad regular expression: %s", rule->option, shown, reason);
 		return -1;
 	}
 	options->rule_count++;

@@ -11,9 +11,8 @@
 /* --keep or --bits-for: what to do with tensors whose name matches. */
 struct rule {
 	regex_t regex;
-	const char *text; /* the regular expression, as given */
-	int bits;         /* 8, 4, or 0: keep */
-	int used;         /* whether it decided any tensor */
+	const char *option, *text; /* as given: "--bits-for", "REGEX=8" */
+	int bits;                  /* 8, 4, or 0: keep */
 };
 
 struct options {

@@ -75,7 +75,7 @@ static int add_tensor_record(struct packer *p, const struct packed_tensor *tenso
 	return 0;
 }
 
-static int pack_tensors(struct packer *p, struct encoder *encoder, const uint8_t *bits)
+static int pack_tensors(struct packer *p, struct encoder *encoder, const struct plan *plan)
 {
 	struct packed *packed = p->packed;
 	const struct source *source = packed->source;
@@ -83,9 +83,10 @@ static int pack_tensors(struct packer *p, struct encoder *encoder, const uint8_t
 	for (size_t i = 0; i < source->tensor_count; i++) {
 		struct packed_tensor *tensor = &packed->tensors[i];
 		tensor->source = &source->tensors[i];
+		tensor->plan = &plan[i];
 		packed->tensor_count = i + 1;
 		if (encode_tensor(encoder, &source->shards[tensor->source->shard],
-				  &tensor->source->info, bits[i], &tensor->result))
+				  &tensor->source->info, plan[i].bits, &tensor->result))
 			return -1;
 		tensor->file = view_file_name(&tensor->source->info, tensor->result.bits);
 		char *path;
@@ -228,11 +229,11 @@ static int pack_blobs(struct packer *p)
 	return result;
 }
 
-static int pack_all(struct packer *p, const uint8_t *bits, struct pool *pool)
+static int pack_all(struct packer *p, const struct plan *plan, struct pool *pool)
 {
 	struct image_diag diag = {""};
 	struct encoder *encoder = encoder_create(pool, p->writer, p->target, p->progress);
-	int result = encoder ? pack_tensors(p, encoder, bits) : out_of_memory(p);
+	int result = encoder ? pack_tensors(p, encoder, plan) : out_of_memory(p);
 
 	encoder_destroy(encoder);
 	if (!result)
@@ -242,17 +243,17 @@ static int pack_all(struct packer *p, const uint8_t *bits, struct pool *pool)
 	return result;
 }
 
-uint64_t pack_work(const struct source *source, const uint8_t *bits)
+uint64_t pack_work(const struct source *source, const struct plan *plan)
 {
 	uint64_t work = 0;
 	for (size_t i = 0; i < source->tensor_count; i++)
-		work += encode_work(&source->tensors[i].info, bits[i]);
+		work += encode_work(&source->tensors[i].info, plan[i].bits);
 	for (size_t i = 0; i < source->sidecar_count; i++)
 		work += (uint64_t)source->sidecars[i].stat.st_size * WORK_COMPRESS;
 	return work;
 }
 
-int pack(struct packed *packed, const struct source *source, const uint8_t *bits, int fd,
+int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
 	 const char *target, struct pool *pool, struct progress *progress)
 {
 	struct packer p = {packed, NULL, target, progress};
@@ -267,7 +268,7 @@ int pack(struct packed *packed, const struct source *source, const uint8_t *bits
 		return out_of_memory(&p);
 	if (image_writer_create(&p.writer, fd, "mkentrofs " ENTROFS_VERSION, &diag))
 		return cannot_write(&p, diag.text);
-	int result = pack_all(&p, bits, pool);
+	int result = pack_all(&p, plan, pool);
 	image_writer_destroy(p.writer);
 	return result;
 }

@@ -7,6 +7,7 @@
 
 #include "image/writer.h"
 #include "mkfs/encode.h"
+#include "mkfs/plan.h"
 #include "mkfs/source.h"
 
 #include <stddef.h>
@@ -14,6 +15,7 @@
 
 struct packed_tensor {
 	const struct source_tensor *source;
+	const struct plan *plan;
 	char *file; /* its name under quantized/tensors */
 	struct encoded_tensor result;
 };
@@ -35,14 +37,14 @@ struct packed {
 };
 
 /* What packing, and reading back, add to the progress. */
-uint64_t pack_work(const struct source *source, const uint8_t *bits);
-uint64_t packed_verify_work(const struct source *source, const uint8_t *bits);
+uint64_t pack_work(const struct source *source, const struct plan *plan);
+uint64_t packed_verify_work(const struct source *source, const struct plan *plan);
 
 /*
- * Packs the source into fd (empty, open for reading and writing), each tensor with its bits. 0, or
+ * Packs the source into fd (empty, open for reading and writing), each tensor as planned. 0, or
  * -1 after printing why; packed_free() in any case.
  */
-int pack(struct packed *packed, const struct source *source, const uint8_t *bits, int fd,
+int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
 	 const char *target, struct pool *pool, struct progress *progress);
 void packed_free(struct packed *packed);
 

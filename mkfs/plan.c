@@ -1,43 +1,79 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plan.c - which tensor gets which bits; see plan.h.
+ * plan.c - which tensor gets which bits, and why; see plan.h.
  */
 #include "mkfs/plan.h"
 
 #include "mkfs/cli.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-static uint8_t tensor_bits(const struct safetensor *tensor, struct options *options)
+/* What a rule does with the tensors of a model. */
+struct use {
+	const char *kept; /* a tensor that matches, but is kept anyway */
+	int overruled;    /* whether later rules decide about one that matches */
+	int decides;
+};
+
+static struct plan decide(const struct safetensor *tensor, const struct options *options,
+			  struct use *uses)
 {
-	if (tensor->dtype->quantizes < 0 || tensor->rank < 2 || !tensor->count)
-		return 0;
-	int bits = options->bits;
-	/* Every rule is tried, so that each one knows whether it matches anything. */
+	struct plan plan = {.bits = (uint8_t)options->bits};
+	size_t last = options->rule_count;
+
+	if (tensor->dtype->quantizes < 0)
+		plan = (struct plan){.reason = PLAN_DTYPE};
+	else if (tensor->rank < 2 || !tensor->count)
+		plan = (struct plan){.reason = PLAN_SHAPE};
+	/* Every rule is tried, so that each one's use is known. */
 	for (size_t i = 0; i < options->rule_count; i++) {
-		if (regexec(&options->rules[i].regex, tensor->name, 0, NULL, 0) == 0) {
-			bits = options->rules[i].bits;
-			options->rules[i].used = 1;
+		if (regexec(&options->rules[i].regex, tensor->name, 0, NULL, 0))
+			continue;
+		if (plan.reason == PLAN_DTYPE || plan.reason == PLAN_SHAPE) {
+			uses[i].kept = tensor->name;
+			continue;
 		}
+		if (last < options->rule_count)
+			uses[last].overruled = 1;
+		last = i;
+		plan =
+		    (struct plan){(uint8_t)options->rules[i].bits, PLAN_RULE, &options->rules[i]};
 	}
-	return (uint8_t)bits;
+	if (last < options->rule_count)
+		uses[last].decides = 1;
+	return plan;
 }
 
-uint8_t *plan_bits(const struct source *source, struct options *options)
+static void report_use(const struct rule *rule, const struct use *use)
 {
-	uint8_t *bits = malloc(source->tensor_count);
+	if (use->decides)
+		return;
+	if (use->overruled)
+		cli_say("%s '%s' is of no use: later patterns decide about all that it matches",
+			rule->option, rule->text);
+	else if (use->kept)
+		cli_say("%s '%s' is of no use: what it matches is kept anyway, such as '%s'",
+			rule->option, rule->text, use->kept);
+	else
+		cli_say("%s '%s' matches no tensor's name (--dry-run prints the names)",
+			rule->option, rule->text);
+}
 
-	if (!bits) {
-		cli_cannot("pack", options->source, "out of memory");
+struct plan *plan_create(const struct source *source, const struct options *options)
+{
+	struct plan *plan = calloc(source->tensor_count + 1, sizeof *plan);
+	struct use *uses = calloc(options->rule_count + 1, sizeof *uses);
+
+	if (!plan || !uses) {
+		cli_cannot("start", NULL, "out of memory");
+		free(plan);
+		free(uses);
 		return NULL;
 	}
 	for (size_t i = 0; i < source->tensor_count; i++)
-		bits[i] = tensor_bits(&source->tensors[i].info, options);
-	for (size_t i = 0; i < options->rule_count; i++) {
-		if (!options->rules[i].used)
-			cli_say("no tensor to quantize matches '%s'", options->rules[i].text);
-	}
-	return bits;
+		plan[i] = decide(&source->tensors[i].info, options, uses);
+	for (size_t i = 0; i < options->rule_count; i++)
+		report_use(&options->rules[i], &uses[i]);
+	free(uses);
+	return plan;
 }

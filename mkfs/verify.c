@@ -175,11 +175,11 @@ static void release(struct verifier *v)
 		image_close(v->image);
 }
 
-uint64_t packed_verify_work(const struct source *source, const uint8_t *bits)
+uint64_t packed_verify_work(const struct source *source, const struct plan *plan)
 {
 	uint64_t size = 0;
 	for (size_t i = 0; i < source->tensor_count; i++)
-		size += codes_raw_size(&source->tensors[i].info, bits[i]);
+		size += codes_raw_size(&source->tensors[i].info, plan[i].bits);
 	for (size_t i = 0; i < source->sidecar_count; i++)
 		size += (uint64_t)source->sidecars[i].stat.st_size;
 	return size * WORK_VERIFY;

@@ -84,7 +84,7 @@ static int check_companion(const char *path, const char *name, const char *const
 	return 0;
 }
 
-int view_check_companions(const struct source *source, const uint8_t *bits)
+int view_check_companions(const struct source *source, const struct plan *plan)
 {
 	const char **names = malloc((source->tensor_count + 1) * sizeof *names);
 	int result = 0;
@@ -97,7 +97,7 @@ int view_check_companions(const struct source *source, const uint8_t *bits)
 		names[i] = source->tensors[i].info.name;
 	qsort(names, source->tensor_count, sizeof *names, compare_names);
 	for (size_t i = 0; !result && i < source->tensor_count; i++) {
-		if (bits[i])
+		if (plan[i].bits)
 			result = check_companion(source->shards[source->tensors[i].shard].path,
 						 source->tensors[i].info.name, names,
 						 source->tensor_count);

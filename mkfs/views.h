@@ -13,7 +13,7 @@
 char *view_file_name(const struct safetensor *tensor, int bits);
 
 /* Fails, after printing why, if a companion of a tensor to quantize has the name of a tensor. */
-int view_check_companions(const struct source *source, const uint8_t *bits);
+int view_check_companions(const struct source *source, const struct plan *plan);
 
 /*
  * quantized/model.safetensors: bytes to store as a blob, and the pieces of the file, where pieces

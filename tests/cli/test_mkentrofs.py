@@ -286,14 +286,31 @@ class Options(Case):
                          {"ab": None, "ac": None, "bc": 8, "a=b": 4})
         self.assertEqual(self.bits("--bits-for=(b|c)$=4", "--bits-for=c$=8"),
                          {"ab": 4, "ac": 8, "bc": 8, "a=b": 4})
-        done = self.pack("--force", "--keep=nothing")
-        self.assertIn("no tensor to quantize matches 'nothing'", done.stderr)
+
+    def test_a_rule_that_decides_nothing(self):
+        """One line says which option it is, and where to look; the image is made all the same."""
+        self.write({"a.weight": Tensor.of("F32", np.eye(4)), "a.bias": Tensor.of("F32", np.ones(4)),
+                    "positions": Tensor.of("I64", np.eye(4))})
+        names = "(--dry-run prints the names)"
+        for options, said in (
+                (["--keep=nothing"], f"--keep 'nothing' matches no tensor's name {names}"),
+                (["--bits-for=nothing=4"], f"--bits-for 'nothing=4' matches no tensor's name {names}"),
+                (["--keep=bias"], "--keep 'bias' is of no use: what it matches is kept anyway, such as "
+                                  "'a.bias'"),
+                (["--bits-for=pos=8"], "--bits-for 'pos=8' is of no use: what it matches is kept anyway, "
+                                       "such as 'positions'"),
+                (["--bits-for=a=4", "--keep=weight"], "--bits-for 'a=4' is of no use: later patterns "
+                                                      "decide about all that it matches")):
+            done = self.pack("--force", *options)
+            self.assertEqual(done.stderr, f"mkentrofs: {said}\n")
+        self.assertEqual(self.pack("--force", "--keep=bias|weight").stderr, "")
 
     def test_usage_errors(self):
         self.write({"w": Tensor.of("F32", np.eye(3))})
         self.fails("--bits is 8 or 4", "--bits=5", status=2)
         self.fails("REGEX=8 or REGEX=4", "--bits-for=x=3", status=2)
-        self.fails("bad regular expression", "--keep=(", status=2)
+        self.fails(r"^mkentrofs: --keep '\(': bad regular expression: .*\n", "--keep=(", status=2)
+        self.fails(r"^mkentrofs: --bits-for '\[=8': bad reg", "--bits-for=[=8", status=2)
         self.fails("--jobs", "--jobs=0", status=2)
         self.fails("unrecognized option", "--what", status=2)
         self.fails("too many arguments", "extra", status=2)

@@ -61,12 +61,12 @@ static struct packed_tensor packed_of(struct source_tensor *source, int bits, ui
 	uint64_t raw = bits == 8   ? info->count
 		       : bits == 4 ? (info->count + 1) / 2
 				   : info->count * info->dtype->size;
-	return (struct packed_tensor){source,
-				      "file",
-				      {.bits = bits,
-				       .stream = stream,
-				       .raw_size = raw,
-				       .params = {QUANT_ASYMMETRIC, bits, 0.5f, 7}}};
+	return (struct packed_tensor){.source = source,
+				      .file = "file",
+				      .result = {.bits = bits,
+						 .stream = stream,
+						 .raw_size = raw,
+						 .params = {QUANT_ASYMMETRIC, bits, 0.5f, 7}}};
 }
 
 /* Kept F64 before the 4-byte companions and F32, packed bytes last; equal sizes by name. */
@@ -154,8 +154,10 @@ Test(mkfs_views, companions_that_clash_are_refused)
 	struct source_file shard = {.path = "model.safetensors"};
 	struct source source = {
 	    .shards = &shard, .shard_count = 1, .tensors = tensors, .tensor_count = 2};
-	cr_assert_eq(view_check_companions(&source, (const uint8_t[]){8, 0}), -1);
-	cr_assert_eq(view_check_companions(&source, (const uint8_t[]){0, 8}), 0);
+	cr_assert_eq(
+	    view_check_companions(&source, (const struct plan[]){{.bits = 8}, {.bits = 0}}), -1);
+	cr_assert_eq(
+	    view_check_companions(&source, (const struct plan[]){{.bits = 0}, {.bits = 8}}), 0);
 }
 
 Test(mkfs_views, floats_in_json_read_back_exactly)
