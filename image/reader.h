@@ -154,4 +154,10 @@ void image_space(const struct image *image, struct image_space *space, uint64_t 
 int image_verify_hashes(struct image *image, struct image_diag *diag);
 int image_verify_padding(struct image *image, struct image_diag *diag);
 
+/* Told of bytes of the image that have been hashed; they add up to image_hashed_size(). */
+typedef void image_hashed_fn(void *context, uint64_t bytes);
+uint64_t image_hashed_size(const struct image *image);
+int image_verify_hashes_telling(struct image *image, image_hashed_fn *hashed, void *context,
+				struct image_diag *diag);
+
 #endif

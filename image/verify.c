@@ -10,9 +10,9 @@
 
 enum { BUFFER = 16 * HASH_LEAF };
 
-/* Hashes every leaf into the tree. */
+/* Hashes every leaf into the tree; tells hashed, unless that is NULL. */
 static int hash_leaves(const struct image *image, struct hash_tree *tree, uint8_t *buffer,
-		       struct image_diag *diag)
+		       image_hashed_fn *hashed, void *context, struct image_diag *diag)
 {
 	uint64_t offset = EFS_SUPERBLOCK_SIZE, end = image->super.hash_offset;
 
@@ -29,6 +29,8 @@ static int hash_leaves(const struct image *image, struct hash_tree *tree, uint8_
 				return image_fail(diag, -ENOMEM, "out of memory");
 		}
 		offset += size;
+		if (hashed)
+			hashed(context, size);
 	}
 	return 0;
 }
@@ -36,7 +38,7 @@ static int hash_leaves(const struct image *image, struct hash_tree *tree, uint8_
 /* Names the place of the first difference between the stored tree and the computed one. */
 static int differ(const struct image *image, size_t at, struct image_diag *diag)
 {
-	uint64_t covered = image->super.hash_offset - EFS_SUPERBLOCK_SIZE;
+	uint64_t covered = image_hashed_size(image);
 	uint64_t leaves = covered / HASH_LEAF + (covered % HASH_LEAF != 0);
 	uint64_t leaf = at / EFS_DIGEST_SIZE;
 	unsigned long long covered_at = EFS_SUPERBLOCK_SIZE + leaf * HASH_LEAF;
@@ -67,7 +69,18 @@ static int compare_tree(const struct image *image, const struct hash_tree *tree,
 	return 0;
 }
 
+uint64_t image_hashed_size(const struct image *image)
+{
+	return image->super.hash_offset - EFS_SUPERBLOCK_SIZE;
+}
+
 int image_verify_hashes(struct image *image, struct image_diag *diag)
+{
+	return image_verify_hashes_telling(image, NULL, NULL, diag);
+}
+
+int image_verify_hashes_telling(struct image *image, image_hashed_fn *hashed, void *context,
+				struct image_diag *diag)
 {
 	uint8_t *buffer = malloc(BUFFER);
 	struct hash_tree tree = {0};
@@ -75,7 +88,7 @@ int image_verify_hashes(struct image *image, struct image_diag *diag)
 	int err = buffer ? 0 : image_fail(diag, -ENOMEM, "out of memory");
 
 	if (!err)
-		err = hash_leaves(image, &tree, buffer, diag);
+		err = hash_leaves(image, &tree, buffer, hashed, context, diag);
 	if (!err && efs_hash_tree_finish(&tree, root))
 		err = image_fail(diag, -ENOMEM, "out of memory");
 	if (!err)

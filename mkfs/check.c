@@ -2,7 +2,6 @@
 /* check.c - checks an open image for damage; see check.h. */
 #include "mkfs/check.h"
 
-#include "mkfs/progress.h"
 #include "mkfs/span.h"
 
 #include <errno.h>
@@ -11,15 +10,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Units of progress, measured: per decoded byte and per byte of the image. */
+enum { WORK_DECODE = 3, WORK_HASH = 1 };
+
 struct check {
 	struct image *image;
 	struct findings *findings;
 	struct pool *pool;
-	struct progress progress;
+	struct progress *progress;
 	struct span_reader *readers;
 	/* Tensors by stream: the first of each stream and the next of each tensor, or NOWHERE. */
 	int64_t *first_tensor, *next_tensor;
 	uint8_t *bad_index; /* per stream: its data cannot be looked at */
+	_Atomic uint64_t decoded;
 };
 
 static struct finding about(unsigned phase, uint64_t item)
@@ -55,7 +58,8 @@ static int pass(void *context, const uint8_t *bytes, size_t size)
 {
 	struct passing *passing = context;
 
-	progress_add(&passing->check->progress, size);
+	passing->check->decoded += size;
+	progress_add(passing->check->progress, size * WORK_DECODE);
 	return passing->digest && EVP_DigestUpdate(passing->digest, bytes, size) != 1 ? -1 : 0;
 }
 
@@ -121,12 +125,21 @@ static void check_blob(struct check *check, uint64_t item, uint32_t blob,
 	span_read(check->image, &span, reader, check->findings, &at, pass, &passing);
 }
 
-static void check_whole(struct check *check, uint64_t item, enum finding_kind kind,
-			int (*verify)(struct image *, struct image_diag *))
+static void pass_hashed(void *context, uint64_t bytes)
+{
+	struct check *check = context;
+
+	progress_add(check->progress, bytes * WORK_HASH);
+}
+
+/* kind: FINDING_HASH_TREE or FINDING_PADDING */
+static void check_whole(struct check *check, uint64_t item, enum finding_kind kind)
 {
 	struct finding finding = about(CHECK_DATA, item);
 	struct image_diag diag;
-	int err = verify(check->image, &diag);
+	int err = kind == FINDING_HASH_TREE
+		      ? image_verify_hashes_telling(check->image, pass_hashed, check, &diag)
+		      : image_verify_padding(check->image, &diag);
 
 	if (!err)
 		return;
@@ -143,9 +156,9 @@ static int check_deep(void *context, unsigned worker, uint64_t item)
 	uint64_t streams = image_catalog(check->image)->stream_count;
 
 	if (item == 0)
-		check_whole(check, item, FINDING_HASH_TREE, image_verify_hashes);
+		check_whole(check, item, FINDING_HASH_TREE);
 	else if (item == 1)
-		check_whole(check, item, FINDING_PADDING, image_verify_padding);
+		check_whole(check, item, FINDING_PADDING);
 	else if (item - 2 >= streams)
 		check_blob(check, item, (uint32_t)(item - 2 - streams), &check->readers[worker]);
 	else if (!check->bad_index[item - 2])
@@ -213,11 +226,14 @@ static uint64_t run(struct check *check, int deep)
 	pool_run(check->pool, catalog->stream_count, check_index, check);
 	if (!deep)
 		return 0;
-	progress_start(&check->progress, "checking", total_size(check->image));
+	uint64_t work = image_hashed_size(check->image) * WORK_HASH;
+	for (unsigned i = 0; i < WORK_DECODE; i++)
+		work = add(work, total_size(check->image));
+	progress_start(check->progress, "checking", work);
 	pool_run(check->pool, (uint64_t)catalog->stream_count + catalog->blob_count + 2, check_deep,
 		 check);
-	progress_end(&check->progress);
-	return check->progress.done;
+	progress_end(check->progress);
+	return check->decoded;
 }
 
 static int prepare(struct check *check)
@@ -232,9 +248,11 @@ static int prepare(struct check *check)
 											       : -1;
 }
 
-uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings)
+uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings,
+		     struct progress *progress)
 {
-	struct check check = {.image = image, .findings = findings, .pool = pool};
+	struct check check = {
+	    .image = image, .findings = findings, .pool = pool, .progress = progress};
 	struct finding whole = about(CHECK_INDEXES, 0);
 	uint64_t done = 0;
 

@@ -10,6 +10,7 @@
 #include "image/reader.h"
 #include "mkfs/findings.h"
 #include "mkfs/pool.h"
+#include "mkfs/progress.h"
 
 /* Phases of the program, by which findings are ordered. */
 enum check_phase { CHECK_OPENING, CHECK_INDEXES, CHECK_DATA, CHECK_EXTRACTING };
@@ -18,7 +19,8 @@ enum check_phase { CHECK_OPENING, CHECK_INDEXES, CHECK_DATA, CHECK_EXTRACTING };
  * fast: every block index. deep: also every block, blob, tensor digest, the hash tree and padding.
  * Returns the decoded bytes that it went through.
  */
-uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings);
+uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings,
+		     struct progress *progress);
 
 /*
  * A few megabytes may claim terabytes: constant blocks cost 8 bytes of index, holes of a sparse

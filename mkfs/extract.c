@@ -310,7 +310,11 @@ static void extract_chosen(struct extract *extract, unsigned jobs, struct extrac
 void extract_image(struct image *image, const struct extract_plan *plan, unsigned jobs,
 		   struct findings *findings, struct extract_result *result)
 {
-	struct extract extract = {.image = image, .plan = plan, .findings = findings, .root = -1};
+	struct extract extract = {.image = image,
+				  .plan = plan,
+				  .findings = findings,
+				  .root = -1,
+				  .progress = PROGRESS_INIT};
 
 	*result = (struct extract_result){0};
 	extract.choice = calloc(image_catalog(image)->node_count, 1);

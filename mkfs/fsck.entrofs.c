@@ -5,6 +5,7 @@
 #include "mkfs/cli.h"
 #include "mkfs/extract.h"
 #include "mkfs/fsck_json.h"
+#include "mkfs/watcher.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -175,16 +176,28 @@ static int is_too_much(const struct options *options, const struct image *image,
 	return 1;
 }
 
+static void wipe_line(void *progress, int signal)
+{
+	(void)signal;
+	progress_silence(progress);
+}
+
 static void check(const struct options *options, struct fsck_report *report, struct image *image,
 		  struct findings *findings)
 {
-	struct pool *pool = pool_create(options->jobs);
+	struct progress progress = PROGRESS_INIT;
+	struct watcher watcher;
+	struct pool *pool;
 
-	if (!pool)
+	watcher_hold(&watcher);
+	pool = pool_create(options->jobs);
+	if (!pool || watcher_start(&watcher, wipe_line, &progress))
 		add_finding(findings, CHECK_FAILED, FINDING_PROGRAM, "no threads to be had");
 	else if (!is_too_much(options, image, findings))
-		report->decoded = check_image(image, options->deep, pool, findings);
+		report->decoded = check_image(image, options->deep, pool, findings, &progress);
+	watcher_stop(&watcher);
 	pool_destroy(pool);
+	watcher_release(&watcher);
 }
 
 static int finish(const struct options *options, struct fsck_report *report,

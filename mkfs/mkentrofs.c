@@ -47,9 +47,9 @@ static enum status report(const struct packed *packed, const struct options *opt
 }
 
 static enum status make_image(const struct options *options, const struct source *source,
-			      const struct plan *plan, struct output *output)
+			      const struct plan *plan, struct output *output,
+			      struct progress *progress)
 {
-	struct progress progress = {.what = NULL};
 	struct packed packed = {0};
 	double start = progress_clock();
 	struct pool *pool = pool_create(options->jobs);
@@ -59,19 +59,19 @@ static enum status make_image(const struct options *options, const struct source
 		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
 		return STATUS_FAILED;
 	}
-	progress_start(&progress, "packing",
+	progress_start(progress, "packing",
 		       pack_work(source, plan) +
 			   (options->verify ? packed_verify_work(source, plan) : 0));
-	int result = pack(&packed, source, plan, output->fd, options->target, pool, &progress);
+	int result = pack(&packed, source, plan, output->fd, options->target, pool, progress);
 	if (!result && options->verify)
-		result = packed_verify(&packed, output->fd, options->target, pool, &progress);
+		result = packed_verify(&packed, output->fd, options->target, pool, progress);
 	if (!result)
 		result = source_check_unchanged(source);
 	if (!result) {
-		progress_phase(&progress, "syncing");
+		progress_phase(progress, "syncing");
 		result = output_publish(output);
 	}
-	progress_end(&progress);
+	progress_end(progress);
 	if (!result)
 		status = report(&packed, options, progress_clock() - start);
 	packed_free(&packed);
@@ -83,6 +83,7 @@ static enum status run(struct options *options)
 {
 	struct source source;
 	struct output output;
+	struct progress progress = PROGRESS_INIT;
 	enum status status = STATUS_FAILED;
 
 	if (source_open(&source, options->source, options->verbose))
@@ -93,8 +94,8 @@ static enum status run(struct options *options)
 		cli_cannot("create", options->target, "it is a file of the model");
 		result = -1;
 	}
-	if (!result && output_open(&output, options->target, options->force) == 0) {
-		status = make_image(options, &source, plan, &output);
+	if (!result && output_open(&output, options->target, options->force, &progress) == 0) {
+		status = make_image(options, &source, plan, &output, &progress);
 		output_close(&output);
 	}
 	free(plan);

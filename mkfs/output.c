@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * output.c - atomic output; see output.h.
- *
- * Signals are blocked in every thread and waited for by one of our own: it may call anything, and
- * no state has to be global.
  */
 #include "mkfs/output.h"
 
 #include "mkfs/cli.h"
-#include "mkfs/interrupts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,24 +67,14 @@ static int open_file(struct output *output)
 	return 0;
 }
 
-static void *watch(void *context)
+static void say_last(void *context, int number)
 {
 	struct output *output = context;
-	int number;
 
-	if (sigwait(&output->signals, &number))
-		return NULL;
 	if (output->file.temporary)
 		unlinkat(output->dir_fd, output->file.temporary, 0);
+	progress_silence(output->progress);
 	cli_cannot("create", output->path, "ended by SIG%s", sigabbrev_np(number));
-	/* Die of it, as the parent expects. */
-	sigset_t one;
-	sigemptyset(&one);
-	sigaddset(&one, number);
-	signal(number, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, &one, NULL);
-	raise(number);
-	return NULL;
 }
 
 /* Before there is anything to leave behind. */
@@ -97,30 +83,21 @@ static void catch_signals(struct output *output)
 	/* A write that fails is reported by whoever writes. */
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-	interrupts_heeded(&output->signals);
-	pthread_sigmask(SIG_BLOCK, &output->signals, &output->mask);
+	watcher_hold(&output->watcher);
 	sigaction(SIGPIPE, &ignore, &output->on_pipe);
 	sigaction(SIGXFSZ, &ignore, &output->on_too_big);
-	output->caught = 1;
-}
-
-static int start_watcher(struct output *output)
-{
-	if (pthread_create(&output->watcher, NULL, watch, output))
-		return cannot(output, "no thread can be started");
-	output->watching = 1;
-	return 0;
+	output->ignoring = 1;
 }
 
 /* Whatever came meanwhile takes effect here. */
 static void release_signals(struct output *output)
 {
-	if (!output->caught)
-		return;
-	output->caught = 0;
-	sigaction(SIGPIPE, &output->on_pipe, NULL);
-	sigaction(SIGXFSZ, &output->on_too_big, NULL);
-	pthread_sigmask(SIG_SETMASK, &output->mask, NULL);
+	if (output->ignoring) {
+		sigaction(SIGPIPE, &output->on_pipe, NULL);
+		sigaction(SIGXFSZ, &output->on_too_big, NULL);
+		output->ignoring = 0;
+	}
+	watcher_release(&output->watcher);
 }
 
 static void begin(struct output *output, const char *path, int force)
@@ -143,26 +120,20 @@ int output_check(const char *path, int force)
 	return result;
 }
 
-int output_open(struct output *output, const char *path, int force)
+int output_open(struct output *output, const char *path, int force, struct progress *progress)
 {
 	begin(output, path, force);
+	output->progress = progress;
 	int result = split_path(output) || check_existing(output) ? -1 : 0;
 	if (!result) {
 		catch_signals(output);
-		result = open_file(output) || start_watcher(output) ? -1 : 0;
+		result = open_file(output);
+		if (!result && watcher_start(&output->watcher, say_last, output))
+			result = cannot(output, "no thread can be started");
 	}
 	if (result)
 		output_close(output);
 	return result;
-}
-
-static void stop_watcher(struct output *output)
-{
-	if (!output->watching)
-		return;
-	pthread_cancel(output->watcher);
-	pthread_join(output->watcher, NULL);
-	output->watching = 0;
 }
 
 int output_publish(struct output *output)
@@ -170,7 +141,7 @@ int output_publish(struct output *output)
 	if (fsync(output->fd))
 		return cannot(output, strerror(errno));
 	/* From here on names change: a signal that comes now waits for the end. */
-	stop_watcher(output);
+	watcher_stop(&output->watcher);
 	if (newfile_publish(&output->file, output->force))
 		return cannot(output, errno == EEXIST ? "it exists (--force replaces it)"
 						      : strerror(errno));
@@ -181,7 +152,7 @@ int output_publish(struct output *output)
 
 void output_close(struct output *output)
 {
-	stop_watcher(output);
+	watcher_stop(&output->watcher);
 	newfile_close(&output->file);
 	if (output->dir_fd >= 0)
 		close(output->dir_fd);

@@ -132,7 +132,6 @@ void progress_start(struct progress *progress, const char *what, uint64_t total)
 	progress->done = 0;
 	progress->drawn = 0;
 	progress->pace = (struct progress_pace){0};
-	atomic_flag_clear(&progress->drawing);
 }
 
 void progress_phase(struct progress *progress, const char *what)
@@ -153,6 +152,17 @@ void progress_add(struct progress *progress, uint64_t units)
 	/* Whoever moves the tick draws. */
 	if (tick > drawn && atomic_compare_exchange_strong(&progress->drawn, &drawn, tick))
 		draw(progress);
+}
+
+void progress_silence(struct progress *progress)
+{
+	static const struct timespec moment = {0, 1000000};
+
+	/* The flag is kept: nobody draws any more. */
+	while (atomic_flag_test_and_set(&progress->drawing))
+		nanosleep(&moment, NULL);
+	if (progress->what)
+		fputs("\r\033[K", stderr);
 }
 
 void progress_end(struct progress *progress)

@@ -32,7 +32,13 @@ struct progress {
 	struct progress_pace pace;
 };
 
-/* Starts a work of total units. what: its first phase. */
+/* Nothing is shown. */
+#define PROGRESS_INIT                                                                              \
+	{                                                                                          \
+		.drawing = ATOMIC_FLAG_INIT                                                        \
+	}
+
+/* Starts a work of total units; progress has been PROGRESS_INIT. what: its first phase. */
 void progress_start(struct progress *progress, const char *what, uint64_t total);
 
 /* Another phase of the same work; draws. */
@@ -43,6 +49,9 @@ void progress_add(struct progress *progress, uint64_t units);
 
 /* Wipes the line; once, when no other thread works any more. */
 void progress_end(struct progress *progress);
+
+/* Wipes the line for good, while other threads may go on with their work: before a last word. */
+void progress_silence(struct progress *progress);
 
 /* Seconds on a clock that only goes forward. */
 double progress_clock(void);

@@ -63,6 +63,11 @@ static double ratio(double part, double whole)
 	return whole > 0 ? part / whole : 0.0;
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 static void print_row(const char *label, uint64_t bytes, uint64_t of)
 {
 	char size[CLI_SIZE_TEXT];
@@ -110,8 +115,9 @@ void report_print(const struct packed *packed, const char *target, double second
 			print_tensor(&packed->tensors[i]);
 		printf("\n");
 	}
-	printf("%s: %zu tensors, %llu weights, %zu sidecars\n", target, packed->tensor_count,
-	       (unsigned long long)sum.weights, packed->source->sidecar_count);
+	printf("%s: %zu tensor%s, %llu weights, %zu sidecar%s\n", target, packed->tensor_count,
+	       plural(packed->tensor_count), (unsigned long long)sum.weights,
+	       packed->source->sidecar_count, plural(packed->source->sidecar_count));
 	print_row("source", sum.source, 0);
 	print_row(sum.bits == 8   ? "plain uint8"
 		  : sum.bits == 4 ? "plain uint4"

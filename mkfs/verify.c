@@ -19,7 +19,10 @@
 enum {
 	CHUNK = 256 << 10,
 	SLOTS_MAX = 96,
-	WORK_VERIFY = 2, /* units of progress per decoded byte */
+	/* Units of progress per decoded byte: for decoding it, and for hashing what it is stored
+	 * as, the size of which is not known when the work is announced. */
+	WORK_VERIFY = 2,
+	WORK_HASH = 1,
 };
 
 struct verifier {
@@ -32,6 +35,7 @@ struct verifier {
 	uint8_t **slots;                /* CHUNK each */
 	unsigned slot_count;
 	EVP_MD_CTX *digest;
+	uint64_t raw_size, hashed; /* all decoded bytes; bytes of the image hashed */
 	/* What is being compared. */
 	const char *name;
 	int is_stream;
@@ -119,12 +123,24 @@ static int compare_all(struct verifier *v)
 	return result;
 }
 
+static void pass_hashed(void *context, uint64_t bytes)
+{
+	struct verifier *v = context;
+	double whole = (double)image_hashed_size(v->image), work = (double)v->raw_size * WORK_HASH;
+	double before = (double)v->hashed / whole;
+
+	v->hashed += bytes;
+	progress_add(v->progress,
+		     (uint64_t)(work * ((double)v->hashed / whole)) - (uint64_t)(work * before));
+}
+
 /* The hash tree is one long serial computation: it runs beside the comparison. */
 static void *check_hashes(void *context)
 {
 	struct verifier *v = context;
 	struct image_diag diag = {""};
-	if (image_verify_hashes(v->image, &diag) || image_verify_padding(v->image, &diag)) {
+	if (image_verify_hashes_telling(v->image, pass_hashed, v, &diag) ||
+	    image_verify_padding(v->image, &diag)) {
 		fail(v, diag.text);
 		return v;
 	}
@@ -182,7 +198,7 @@ uint64_t packed_verify_work(const struct source *source, const struct plan *plan
 		size += codes_raw_size(&source->tensors[i].info, plan[i].bits);
 	for (size_t i = 0; i < source->sidecar_count; i++)
 		size += (uint64_t)source->sidecars[i].stat.st_size;
-	return size * WORK_VERIFY;
+	return size * (WORK_VERIFY + WORK_HASH);
 }
 
 int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
@@ -192,6 +208,10 @@ int packed_verify(const struct packed *packed, int fd, const char *target, struc
 	    .packed = packed, .target = target, .pool = pool, .progress = progress};
 	struct image_diag diag = {""};
 
+	for (size_t i = 0; i < packed->tensor_count; i++)
+		v.raw_size += packed->tensors[i].result.raw_size;
+	for (size_t i = 0; i < packed->source->sidecar_count; i++)
+		v.raw_size += packed->blobs[i].size;
 	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
 	if (!result) {
 		/* A large model has many indexes, each of which is of use once. */

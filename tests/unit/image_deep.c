@@ -59,6 +59,25 @@ Test(image_deep, deep_checks)
 	teardown(&opened);
 }
 
+static void add_bytes(void *sum, uint64_t bytes)
+{
+	*(uint64_t *)sum += bytes;
+}
+
+/* Whoever shows how far the hashing is hears of every byte once. */
+Test(image_deep, hashed_bytes)
+{
+	struct image_diag diag = {0};
+	struct opened opened;
+	uint64_t sum = 0;
+
+	setup(&opened);
+	cr_assert_eq(image_verify_hashes_telling(opened.image, add_bytes, &sum, &diag), 0);
+	cr_assert_gt(sum, 0);
+	cr_assert_eq(sum, image_hashed_size(opened.image));
+	teardown(&opened);
+}
+
 /* A gap that alignment does not ask for is found, though all its bytes are zero. */
 Test(image_deep, needless_padding)
 {
