@@ -150,6 +150,7 @@ static int open_target(struct extract *extract)
 	extract->root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (extract->root < 0)
 		return refuse(extract, "cannot open '%s': %s", target, strerror(errno));
+	newfile_sweep(extract->root, NULL);
 	if (!extract->plan->force && !is_empty(extract->root))
 		return refuse(extract,
 			      "cannot extract to '%s': the folder is not empty (--force extracts "

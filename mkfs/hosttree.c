@@ -40,6 +40,17 @@ static int open_parent(int root, const struct image *image, uint32_t node)
 	return folder;
 }
 
+/* Removes what an extraction that was killed left in a folder that it had made. */
+static void sweep(int parent, const char *name)
+{
+	int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (folder < 0)
+		return;
+	newfile_sweep(folder, NULL);
+	close(folder);
+}
+
 int hosttree_make_folder(int root, const struct image *image, uint32_t node, int again)
 {
 	int parent = open_parent(root, image, node), result, error;
@@ -55,6 +66,8 @@ int hosttree_make_folder(int root, const struct image *image, uint32_t node, int
 	    fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		result = S_ISDIR(st.st_mode) ? 0 : -1;
 		error = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+		if (!result)
+			sweep(parent, name);
 	}
 	close(parent);
 	errno = error;

@@ -3,7 +3,10 @@
  * newfile.h - a file that gets its name in a folder only when it is complete.
  *
  * Until then it has no name at all, where the file system allows that (O_TMPFILE), else a temporary
- * one beside it, which newfile_close() removes. Nothing is printed: errors are errno.
+ * one beside it, ".NAME.XXXXXXXXXXXXXXXX.entrofs" with a random number, which newfile_close()
+ * removes. Whoever makes such a file holds a lock on it (flock(2)) to their end, so that what a
+ * killed process left can be told from what somebody is still writing. Nothing is printed: errors
+ * are errno.
  */
 #ifndef ENTROFS_NEWFILE_H
 #define ENTROFS_NEWFILE_H
@@ -14,6 +17,10 @@ struct newfile {
 	const char *name; /* in the folder: one component, the caller's */
 	char *temporary;  /* a name in the folder; NULL: the file has none */
 };
+
+/* Removes temporary files for this name (NULL: any) in the folder that nobody is writing any more.
+ * What cannot be looked at, locked or removed stays. */
+void newfile_sweep(int folder, const char *name);
 
 /* -1 and errno if it cannot be made. */
 int newfile_open(struct newfile *file, int folder, const char *name);

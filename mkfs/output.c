@@ -61,6 +61,7 @@ static int check_existing(const struct output *output)
 
 static int open_file(struct output *output)
 {
+	newfile_sweep(output->dir_fd, output->name);
 	if (newfile_open(&output->file, output->dir_fd, output->name))
 		return cannot(output, strerror(errno));
 	output->fd = output->file.fd;

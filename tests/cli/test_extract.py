@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """fsck.entrofs --extract: what is chosen, where it may go, what is left of a damaged image; --json."""
+import fcntl
 import json
 import os
 import random
@@ -173,6 +174,24 @@ class Extract(test_fsck.Images):
             self.assertIn(code, (-kind, CLEAN) if kind == signal.SIGKILL else (-kind, CLEAN, CANCELLED))
             files = tree(self.path(name))
             self.assertEqual(files, {path: self.all[path] for path in files})
+
+    def test_what_a_killed_extraction_left(self):
+        """Temporary files that nobody is writing are removed from the folders of the tree; others stay."""
+        target, number = self.path("left"), "0123456789abcdef"
+        tensors = os.path.join(target, "quantized/tensors")
+        os.makedirs(tensors)
+        kept = os.path.join(tensors, f".locked.{number}.entrofs")
+        for path in (os.path.join(target, f".config.json.{number}.entrofs"),
+                     os.path.join(tensors, f".w.u8.{number}.entrofs"), kept):
+            write(path, b"half")
+        with open(kept, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.assert_result(fsck("-f", "-x", target, self.image), CLEAN)
+        self.assertEqual(tree(target), {**self.all, os.path.relpath(kept, target): b"half"})
+        os.mkdir(self.path("fresh"))
+        write(self.path("fresh", f".config.json.{number}.entrofs"), b"half")
+        self.assert_result(fsck("-x", self.path("fresh"), self.image), CLEAN)
+        self.assertEqual(tree(self.path("fresh")), self.all)
 
     def test_json(self):
         """Sound, damaged, unreadable and extracted: one object each, with the keys of the man page."""

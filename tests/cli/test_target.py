@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """mkentrofs: where the image goes. It is there whole or not at all, whatever is in the way, breaks,
 or ends the run; what it replaces, and what it leaves alone."""
+import fcntl
 import os
+import random
 import re
+import shutil
 import signal
 import stat
 import subprocess
+import time
 import unittest
 
 import numpy as np
@@ -251,6 +255,124 @@ class Signals(Case):
         self.assertIn("it exists", self.resume(first))
         self.assertEqual((first.returncode, read(self.image)), (1, image))
         self.assertEqual(os.listdir(self.path("out")), ["model.efs"])
+
+
+TEMPORARY = r"\.model\.efs\.[0-9a-f]{16}\.entrofs"
+
+
+class Killed(Case):
+    """What SIGKILL leaves where a file needs a name: the next run for the same target removes it, and
+    nothing else."""
+
+    def setUp(self):
+        super().setUp()
+        if NO_NAMESPACE:
+            self.skipTest(NO_NAMESPACE)
+        self.write_large()
+        self.out = self.path("out")
+
+    def left(self):
+        return sorted(name for name in os.listdir(self.out) if name != "model.efs")
+
+    def start_named(self, wrap=WITHOUT_PROC):
+        before = len(self.left())
+        return self.start("--force", wrap=wrap,
+                          until=lambda process: len(self.left()) > before and is_packing(process))
+
+    def kill(self, process):
+        process.kill()
+        self.resume(process)
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+
+    def test_the_next_run_removes_it(self):
+        for wrap in WITHOUT_PROC, ():
+            self.kill(self.start_named())
+            found, = self.left()
+            self.assertRegex(found, f"^{TEMPORARY}$")
+            subprocess.run([*wrap, PROGRAM, "--force", self.model, self.image], check=True,
+                           stdout=subprocess.DEVNULL)
+            self.assertEqual(os.listdir(self.out), ["model.efs"])
+            os.unlink(self.image)
+
+    def test_a_failing_run_removes_it_too(self):
+        self.kill(self.start_named())
+        self.write({"w": Tensor.of("F32", np.full((3, 3), np.nan))})
+        self.fails("NaN")
+
+    def test_of_two_packers_one_is_killed(self):
+        """The file of the other, which still runs, stays, and becomes the image."""
+        dead, alive = self.start_named(), self.start_named()
+        before = set(self.left())
+        self.kill(dead)
+        self.pack("--bits=4")
+        self.assertEqual(len(self.left()), 1)
+        self.assertLess(set(self.left()), before)
+        four = read(self.image)
+        self.assertEqual(self.resume(alive), "")
+        self.assertEqual((alive.returncode, self.left()), (0, []))
+        self.assertNotEqual(read(self.image), four)
+        self.extract()
+
+    def test_other_files_stay(self):
+        """Only regular files with exactly such a name, for this target, that nobody has locked."""
+        number = "0123456789abcdef"
+        left = f".model.efs.{number}.entrofs"
+        others = [f".model.efs.{number}", ".model.efs.entrofs", f".other.efs.{number}.entrofs",
+                  f".model.efs.x.{number}.entrofs", f".model.efs.{number[1:]}g.entrofs",
+                  f"model.efs.{number}.entrofs", f".model.efs.{number}.entrofs~"]
+        for name in [left, *others]:
+            with open(os.path.join(self.out, name), "w", encoding="ascii") as file:
+                file.write(name)
+        os.mkdir(os.path.join(self.out, f".model.efs.{number[::-1]}.entrofs"))
+        os.mkfifo(os.path.join(self.out, f".model.efs.{'a' * 16}.entrofs"))
+        os.symlink(others[0], os.path.join(self.out, f".model.efs.{'b' * 16}.entrofs"))
+        locked = open(os.path.join(self.out, f".model.efs.{'c' * 16}.entrofs"), "w", encoding="ascii")
+        self.addCleanup(locked.close)
+        fcntl.flock(locked, fcntl.LOCK_SH)
+        before = self.left()
+        self.pack()
+        self.assertEqual(self.left(), [name for name in before if name != left])
+
+    def test_many_packers_that_are_killed(self):
+        """Whatever the moment: the name always has a whole image, and in the end nothing else is left."""
+        self.write({"w": Tensor.of("F32", np.eye(64))})
+        self.pack()
+        good, chance = read(self.image), random.Random(9)
+        command = [*WITHOUT_PROC, PROGRAM, "--force", "--jobs=1", self.model, self.image]
+        for _ in range(12):
+            packers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                       for _ in range(6)]
+            for process in packers[:3]:
+                time.sleep(chance.random() * 0.01)
+                process.kill()
+            for process in packers:
+                said = process.communicate(timeout=60)[1]
+                self.assertIn(process.returncode, (0, -signal.SIGKILL), said)
+            self.assertEqual([process.returncode for process in packers[3:]], [0] * 3)
+            self.assertEqual(read(self.image), good)
+        self.pack("--force")
+        self.assertEqual((self.left(), read(self.image)), ([], good))
+
+    def test_a_file_system_that_has_no_unnamed_files(self):
+        """The same with /proc in place, on a FUSE file system as bindfs(1) makes it."""
+        if not shutil.which("bindfs"):
+            self.skipTest("no bindfs")
+        below = self.path("below")
+        os.mkdir(below)
+        done = subprocess.run(["bindfs", "--no-allow-other", below, self.out], check=False,
+                              stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            self.skipTest(f"bindfs: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["fusermount3", "-u", self.out], check=True)
+        with self.assertRaises(OSError):
+            os.close(os.open(self.out, os.O_TMPFILE | os.O_RDWR))
+        alive = self.start_named(())
+        self.kill(self.start_named(()))
+        self.assertEqual(len(self.left()), 2)
+        self.pack()
+        self.assertEqual(len(self.left()), 1)
+        self.assertEqual((self.resume(alive), alive.returncode, self.left()), ("", 0, []))
+        self.extract()
 
 
 if __name__ == "__main__":
