@@ -199,6 +199,10 @@ static int list_files(const char *path, DIR *dir, int verbose, char ***files, si
 			 * the download is incomplete. */
 			cli_cannot("read", path, "%s: %s", name, strerror(errno));
 			return -1;
+		} else if (!S_ISREG(st.st_mode) &&
+			   (ends_with(name, ".safetensors") || strcmp(name, index_name) == 0)) {
+			cli_cannot("read", path, "%s: not a regular file", name);
+			return -1;
 		} else if (!S_ISREG(st.st_mode)) {
 			if (verbose)
 				notice(path, name,

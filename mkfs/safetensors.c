@@ -43,10 +43,11 @@ static int parse_shape(const char *name, json_t *shape, struct safetensor *tenso
 		       struct image_diag *diag)
 {
 	size_t rank = json_array_size(shape);
-	if (!json_is_array(shape) || rank > EFS_RANK_MAX)
-		return image_fail(diag, -EINVAL,
-				  "tensor '%.*s': bad shape, or more than %d dimensions",
-				  NAME_SHOWN, name, EFS_RANK_MAX);
+	if (!json_is_array(shape))
+		return image_fail(diag, -EINVAL, "tensor '%.*s': no shape", NAME_SHOWN, name);
+	if (rank > EFS_RANK_MAX)
+		return image_fail(diag, -EINVAL, "tensor '%.*s': %zu dimensions, more than %d",
+				  NAME_SHOWN, name, rank, EFS_RANK_MAX);
 	tensor->dims = allocate_array(rank, sizeof *tensor->dims);
 	if (!tensor->dims)
 		return image_fail(diag, -ENOMEM, "out of memory");
@@ -55,8 +56,9 @@ static int parse_shape(const char *name, json_t *shape, struct safetensor *tenso
 		json_t *dim = json_array_get(shape, i);
 		json_int_t value = json_integer_value(dim);
 		if (!json_is_integer(dim) || value < 0)
-			return image_fail(diag, -EINVAL, "tensor '%.*s': bad shape", NAME_SHOWN,
-					  name);
+			return image_fail(diag, -EINVAL,
+					  "tensor '%.*s': dimension %zu is no number of elements",
+					  NAME_SHOWN, name, i);
 		tensor->dims[i] = (uint64_t)value;
 	}
 	if (multiply(tensor->dims, tensor->rank, &tensor->count))
@@ -99,8 +101,9 @@ static int parse_tensor(const char *name, json_t *info, uint64_t data_size,
 	json_t *begin = json_array_get(range, 0), *end = json_array_get(range, 1);
 	if (json_array_size(range) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
 	    json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
-		return image_fail(diag, -EINVAL, "tensor '%.*s': bad data_offsets", NAME_SHOWN,
-				  name);
+		return image_fail(diag, -EINVAL,
+				  "tensor '%.*s': data_offsets are not two ascending numbers",
+				  NAME_SHOWN, name);
 	tensor->offset = (uint64_t)json_integer_value(begin);
 	tensor->size = (uint64_t)json_integer_value(end) - tensor->offset;
 	if (tensor->offset > data_size || tensor->size > data_size - tensor->offset)
@@ -108,11 +111,14 @@ static int parse_tensor(const char *name, json_t *info, uint64_t data_size,
 				  "tensor '%.*s' lies beyond the end of the file (truncated?)",
 				  NAME_SHOWN, name);
 	uint64_t expected;
-	if (__builtin_mul_overflow(tensor->count, (uint64_t)tensor->dtype->size, &expected) ||
-	    expected != tensor->size)
+	if (__builtin_mul_overflow(tensor->count, (uint64_t)tensor->dtype->size, &expected))
+		return image_fail(diag, -EINVAL, "tensor '%.*s': the shape is too large",
+				  NAME_SHOWN, name);
+	if (expected != tensor->size)
 		return image_fail(diag, -EINVAL,
-				  "tensor '%.*s': %llu bytes do not fit its shape and dtype",
-				  NAME_SHOWN, name, (unsigned long long)tensor->size);
+				  "tensor '%.*s' has %llu bytes, but its shape and dtype make %llu",
+				  NAME_SHOWN, name, (unsigned long long)tensor->size,
+				  (unsigned long long)expected);
 	tensor->name = strdup(name);
 	return tensor->name ? 0 : image_fail(diag, -ENOMEM, "out of memory");
 }
@@ -169,15 +175,19 @@ static int check_layout(struct safetensors *header, uint64_t data_size, struct i
 	for (size_t i = 0; i < header->tensor_count; i++) {
 		const struct safetensor *tensor = &header->tensors[i];
 		if (tensor->offset < expected)
-			return image_fail(diag, -EINVAL, "tensor '%.*s' overlaps another one",
-					  NAME_SHOWN, tensor->name);
+			return image_fail(diag, -EINVAL, "tensor '%.*s' overlaps '%.*s'",
+					  NAME_SHOWN, tensor->name, NAME_SHOWN, tensor[-1].name);
 		if (tensor->offset > expected)
-			return image_fail(diag, -EINVAL, "a hole lies before tensor '%.*s'",
+			return image_fail(diag, -EINVAL,
+					  "a hole of %llu bytes lies before tensor '%.*s'",
+					  (unsigned long long)(tensor->offset - expected),
 					  NAME_SHOWN, tensor->name);
 		expected += tensor->size;
 	}
 	if (expected != data_size)
-		return image_fail(diag, -EINVAL, "%llu bytes behind the last tensor belong to none",
+		return image_fail(diag, -EINVAL,
+				  "behind the last tensor lies data that belongs to none, "
+				  "%llu bytes",
 				  (unsigned long long)(data_size - expected));
 	return 0;
 }

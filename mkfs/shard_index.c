@@ -49,11 +49,14 @@ static int collect_shards(struct shard_index *index, json_t *map, struct image_d
 	json_object_foreach(map, tensor, value)
 	{
 		const char *name = json_string_value(value);
-		if (!name || !*name || strchr(name, '/') || strcmp(name, ".") == 0 ||
+		if (!name)
+			return image_fail(diag, -EINVAL, "tensor '%.200s': its file is no string",
+					  tensor);
+		if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 ||
 		    strcmp(name, "..") == 0)
 			return image_fail(diag, -EINVAL,
 					  "tensor '%.200s': '%.100s' is no name of a file", tensor,
-					  name ? name : "");
+					  name);
 		/* Tensors of a shard mostly follow each other. */
 		if (index->shard_count && strcmp(index->shards[index->shard_count - 1], name) == 0)
 			continue;

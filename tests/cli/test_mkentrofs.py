@@ -370,7 +370,7 @@ class Failures(Case):
         size, = struct.unpack_from("<Q", data)
         cases = [
             (data[:-1], "beyond the end of the file"),
-            (data + b"x", "1 bytes behind the last tensor"),
+            (data + b"x", "belongs to none, 1 bytes"),
             (data[:4], "too short"),
             (struct.pack("<Q", 1 << 62) + data[8:], "not a safetensors file"),
             (struct.pack("<Q", size - 40) + data[8:], "bad JSON"),

@@ -101,12 +101,12 @@ Test(mkfs_safetensors, layout_faults)
 	refused("{" ONE("a", "U8", "[4]", 0, 4) "," ONE("b", "U8", "[4]", 3, 7) "}", 7, "overlaps");
 	refused("{" ONE("a", "U8", "[4]", 0, 4) "," ONE("b", "U8", "[4]", 5, 9) "}", 9, "hole");
 	refused("{" ONE("a", "U8", "[4]", 1, 5) "}", 5, "hole");
-	refused("{" ONE("a", "U8", "[4]", 0, 4) "}", 5, "1 bytes behind");
+	refused("{" ONE("a", "U8", "[4]", 0, 4) "}", 5, "none, 1 bytes");
 	refused("{" ONE("a", "U8", "[4]", 0, 4) "}", 3, "beyond the end");
 	refused("{" ONE("a", "U8", "[4]", 4, 0) "}", 4, "data_offsets");
-	refused("{" ONE("a", "F32", "[4]", 0, 4) "}", 4, "do not fit");
+	refused("{" ONE("a", "F32", "[4]", 0, 4) "}", 4, "has 4 bytes, but");
 	refused("{" ONE("a", "F64", "[4294967296,4294967296]", 0, 0) "}", 0, "too large");
-	refused("{" ONE("a", "F64", "[2305843009213693952]", 0, 0) "}", 0, "do not fit");
+	refused("{" ONE("a", "F64", "[2305843009213693952]", 0, 0) "}", 0, "too large");
 	refused("{" ONE("a", "U8", "[18446744073709551616]", 0, 0) "}", 0, "bad JSON");
 }
 
@@ -119,9 +119,9 @@ Test(mkfs_safetensors, malformed_entries)
 	refused("{\"a\":{}}", 0, "no dtype");
 	refused("{" ONE("a", "F4", "[2]", 0, 1) "}", 1, "less than a byte");
 	refused("{" ONE("a", "Q9", "[2]", 0, 1) "}", 1, "unknown dtype");
-	refused("{" ONE("a", "U8", "[-1]", 0, 1) "}", 1, "bad shape");
-	refused("{" ONE("a", "U8", "[1.0]", 0, 1) "}", 1, "bad shape");
-	refused("{" ONE("a", "U8", "7", 0, 1) "}", 1, "bad shape");
+	refused("{" ONE("a", "U8", "[-1]", 0, 1) "}", 1, "dimension 0 is no");
+	refused("{" ONE("a", "U8", "[1.0]", 0, 1) "}", 1, "dimension 0 is no");
+	refused("{" ONE("a", "U8", "7", 0, 1) "}", 1, "no shape");
 	refused("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0]}}", 1, "data_offsets");
 	refused("{" ONE("a", "U8", "[1]", 0, 1) "," ONE("a", "U8", "[1]", 1, 2) "}", 2,
 		"duplicate");
@@ -144,7 +144,7 @@ Test(mkfs_safetensors, thirty_two_dimensions_and_no_more)
 	safetensors_free(&header);
 	snprintf(text, sizeof text,
 		 "{\"a\":{\"dtype\":\"U8\",\"shape\":%s,1],\"data_offsets\":[0,1]}}", shape);
-	refused(text, 1, "32 dimensions");
+	refused(text, 1, "more than 32");
 }
 
 /* Small objects cost jansson many times their text: the bound is on what they cost. */
