@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * range.c - the range of a tensor's values, and the parameters chosen from it.
+ *
+ * Floats of 16 and 32 bits are compared as integers: with all bits but the sign inverted where that
+ * is set, two's complement orders them as the numbers that they are, infinities and NaNs at the
+ * ends. Their conversion to double would take ten times as long as the comparison.
  */
 #include "quantizer/load.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 enum { LANES = 8 }; /* independent minima and maxima: no chain of dependent compares */
 
@@ -27,6 +32,70 @@ static size_t first_not_finite(const double *values, size_t count)
 	return i;
 }
 
+/* An ordered integer for a float's bits, and back. */
+static int16_t order16(int16_t bits)
+{
+	return (int16_t)(bits ^ ((bits >> 15) & 0x7fff));
+}
+
+static int32_t order32(int32_t bits)
+{
+	return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+/* The smallest and the largest of n values, or -1: one is not finite. infinity: its bits. */
+static int extremes16(const uint8_t *at, size_t n, int16_t infinity, int16_t extremes[2])
+{
+	int16_t batch[QUANT_BATCH], low = INT16_MAX, high = INT16_MIN;
+
+	memcpy(batch, at, n * sizeof *batch);
+	for (size_t i = 0; i < n; i++) {
+		int16_t key = order16(batch[i]);
+		low = key < low ? key : low;
+		high = key > high ? key : high;
+	}
+	extremes[0] = order16(low);
+	extremes[1] = order16(high);
+	/* ~infinity is the order of minus infinity. */
+	return low > (int16_t)~infinity && high < infinity ? 0 : -1;
+}
+
+static int extremes32(const uint8_t *at, size_t n, int32_t infinity, int32_t extremes[2])
+{
+	int32_t batch[QUANT_BATCH], low = INT32_MAX, high = INT32_MIN;
+
+	memcpy(batch, at, n * sizeof *batch);
+	for (size_t i = 0; i < n; i++) {
+		int32_t key = order32(batch[i]);
+		low = key < low ? key : low;
+		high = key > high ? key : high;
+	}
+	extremes[0] = order32(low);
+	extremes[1] = order32(high);
+	return low > ~infinity && high < infinity ? 0 : -1;
+}
+
+/* Loads what decides about the range of a batch, its two extremes if that can be: how many. */
+static size_t load_decisive(enum quant_type type, const void *values, size_t at, size_t n,
+			    double *batch)
+{
+	const uint8_t *from = (const uint8_t *)values + at * quant_type_size(type);
+	int16_t pair16[2];
+	int32_t pair32[2];
+
+	if (type == QUANT_F32 && extremes32(from, n, 0x7f800000, pair32) == 0) {
+		quant_load(type, pair32, 0, 2, batch);
+		return 2;
+	}
+	if ((type == QUANT_BF16 && extremes16(from, n, 0x7f80, pair16) == 0) ||
+	    (type == QUANT_F16 && extremes16(from, n, 0x7c00, pair16) == 0)) {
+		quant_load(type, pair16, 0, 2, batch);
+		return 2;
+	}
+	quant_load(type, values, at, n, batch);
+	return n;
+}
+
 void quant_range_add(struct quant_range *range, enum quant_type type, const void *values,
 		     size_t count, uint64_t first_index)
 {
@@ -39,9 +108,9 @@ void quant_range_add(struct quant_range *range, enum quant_type type, const void
 
 	for (size_t at = 0; at < count; at += QUANT_BATCH) {
 		size_t n = count - at < QUANT_BATCH ? count - at : QUANT_BATCH;
+		n = load_decisive(type, values, at, n, batch);
 		size_t used = n;
 		uint64_t bad = 0;
-		quant_load(type, values, at, n, batch);
 		while (n % LANES)
 			batch[n++] = batch[0];
 		for (size_t i = 0; i < n; i += LANES) {

@@ -55,6 +55,51 @@ Test(quantizer_range, the_first_nan_or_infinity_is_named)
 	}
 }
 
+/* The range as its definition has it. */
+static struct quant_range naive_range(enum quant_type type, const uint8_t *values, size_t count)
+{
+	struct quant_range range = quant_range_none();
+
+	for (size_t i = 0; i < count; i++) {
+		double value;
+		quant_load(type, values, i, 1, &value);
+		if (!isfinite(value) && range.bad_index == UINT64_MAX)
+			range.bad_index = i;
+		range.min = value < range.min ? value : range.min;
+		range.max = value > range.max ? value : range.max;
+	}
+	return range;
+}
+
+/* Of any bits, at any length and alignment; with and without values that are not finite. */
+Test(quantizer_range, every_type_has_the_range_of_its_numbers)
+{
+	static const uint64_t clear[] = {0, UINT64_C(0x4000000040000000),
+					 UINT64_C(0x4000400040004000)};
+	static uint8_t bytes[8 * 1600 + 8];
+	uint64_t state = 88172645463325252u;
+
+	for (unsigned round = 0; round < 4000; round++) {
+		enum quant_type type = (enum quant_type)(round % 4);
+		size_t size = quant_type_size(type), count = 1 + state % 1500,
+		       shift = state >> 9 & 7;
+		for (size_t i = 0; i < sizeof bytes; i += 8) {
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			/* With the second bit cleared, every number is finite. */
+			uint64_t word = state & ~clear[size == 2 ? 2 : size == 4 ? 1 : 0];
+			word = size == 8 ? word & ~(UINT64_C(1) << 62) : word;
+			memcpy(bytes + i, round % 8 < 4 ? &word : &state, 8);
+		}
+		struct quant_range range = quant_range_none();
+		struct quant_range naive = naive_range(type, bytes + shift, count);
+		quant_range_add(&range, type, bytes + shift, count, 0);
+		cr_assert_eq(range.bad_index, naive.bad_index, "round %u", round);
+		cr_assert(range.min == naive.min && range.max == naive.max, "round %u", round);
+	}
+}
+
 Test(quantizer_range, merging_keeps_the_earliest_bad_index)
 {
 	struct quant_range a = quant_range_none(), b = quant_range_none();
