@@ -12,6 +12,7 @@
 #include "image/hashtree.h"
 #include "image/io.h"
 
+/* fd -1: a rehearsal. Bytes are counted, and neither looked at nor written; NULL will do. */
 struct output {
 	struct image_file file;
 	uint64_t position; /* in the image, of the next byte put */

@@ -110,6 +110,11 @@ int efs_section_builder_begin(struct section_builder *builder,
 			      void *to, struct image_diag *diag);
 int efs_section_builder_put(struct section_builder *builder, const void *data, size_t size,
 			    struct image_diag *diag);
+
+/* In a rehearsal, after whole chunks: counts raw_size more bytes that are as compressible as those
+ * before. */
+int efs_section_builder_extend(struct section_builder *builder, uint64_t raw_size,
+			       struct image_diag *diag);
 int efs_section_builder_end(struct section_builder *builder, struct image_diag *diag);
 void efs_section_builder_free(struct section_builder *builder);
 

@@ -116,6 +116,23 @@ int efs_section_builder_put(struct section_builder *builder, const void *data, s
 	return 0;
 }
 
+int efs_section_builder_extend(struct section_builder *builder, uint64_t raw_size,
+			       struct image_diag *diag)
+{
+	uint64_t chunks = raw_size / EFS_CHUNK_SIZE + (raw_size % EFS_CHUNK_SIZE != 0);
+	double ratio = (double)builder->stored_size / (double)builder->raw_size;
+	uint64_t stored = (uint64_t)((double)raw_size * ratio) + 1;
+	size_t records = (size_t)chunks * sizeof(struct efs_chunk);
+	uint8_t *record = efs_buffer_extend(&builder->chunks, records);
+
+	if (!record)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	memset(record, 0, records);
+	builder->raw_size += raw_size;
+	builder->stored_size += stored;
+	return builder->put(builder->to, NULL, (size_t)stored, diag);
+}
+
 int efs_section_builder_end(struct section_builder *builder, struct image_diag *diag)
 {
 	int err = builder->filled ? flush_chunk(builder, diag) : 0;

@@ -61,9 +61,9 @@ int image_writer_create(struct image_writer **writer, int fd, const char *genera
 
 	if (strlen(generator) >= sizeof(made->generator))
 		return image_fail(diag, -EINVAL, "the generator's name is too long");
-	if (fstat(fd, &st) < 0)
+	if (fd >= 0 && fstat(fd, &st) < 0)
 		return image_fail(diag, -errno, "%s", strerror(errno));
-	if (st.st_size)
+	if (fd >= 0 && st.st_size)
 		return image_fail(diag, -EINVAL, "the file is not empty");
 	made = calloc(1, sizeof(*made));
 	if (!made)
@@ -300,6 +300,20 @@ int image_writer_put_blob(struct image_writer *writer, const void *data, size_t 
 		   : fail(writer, efs_section_builder_put(&writer->section, data, size, diag));
 }
 
+int image_writer_extend_blob(struct image_writer *writer, uint64_t raw_size,
+			     struct image_diag *diag)
+{
+	const struct section_builder *section = &writer->section;
+	int err = expect(writer, IN_BLOB, diag);
+
+	if (err)
+		return err;
+	if (writer->output.file.fd >= 0 || !section->raw_size || section->filled ||
+	    raw_size > INT64_MAX - section->raw_size)
+		return fail(writer, image_fail(diag, -EINVAL, "a blob cannot be extended"));
+	return fail(writer, efs_section_builder_extend(&writer->section, raw_size, diag));
+}
+
 int image_writer_end_blob(struct image_writer *writer, uint32_t *blob, uint64_t *stored_size,
 			  struct image_diag *diag)
 {
@@ -400,14 +414,17 @@ static int write_superblock(struct image_writer *writer, struct efs_superblock *
 			    struct image_diag *diag)
 {
 	const struct buffer *hashes = &writer->output.tree.hashes;
-	int err = efs_output_flush(&writer->output, diag);
+	int err;
 
+	super->hash_size = efs_hash_tree_size(super->hash_offset - EFS_SUPERBLOCK_SIZE);
+	super->image_size = super->hash_offset + super->hash_size;
+	if (writer->output.file.fd < 0)
+		return 0;
+	err = efs_output_flush(&writer->output, diag);
 	if (err)
 		return err;
 	if (efs_hash_tree_finish(&writer->output.tree, super->hash_root))
 		return image_fail(diag, -ENOMEM, "out of memory");
-	super->hash_size = hashes->size;
-	super->image_size = super->hash_offset + super->hash_size;
 	if (efs_io_superblock_digest(super, super->digest))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	super->checksum = efs_io_superblock_checksum(super);

@@ -10,6 +10,9 @@
  * The writer owns no file: fd is open for reading and writing, empty, and stays the caller's, who
  * makes it durable and gives it its name. The bytes written depend on nothing but the calls'
  * arguments. Results as in reader.h. After a failure only image_writer_destroy() may be called.
+ *
+ * With fd -1 the writer rehearses: it does all of this but write. Sizes and failures are those of
+ * writing; a block's stored bytes are not looked at; there is no digest.
  */
 #ifndef ENTROFS_WRITER_H
 #define ENTROFS_WRITER_H
@@ -69,6 +72,10 @@ int image_writer_end_stream(struct image_writer *writer, uint32_t *stream, struc
 int image_writer_begin_blob(struct image_writer *writer, struct image_diag *diag);
 int image_writer_put_blob(struct image_writer *writer, const void *data, size_t size,
 			  struct image_diag *diag);
+/* In a rehearsal, after a whole number of EFS_CHUNK_SIZE bytes: as if raw_size more bytes followed,
+ * as compressible as those before. */
+int image_writer_extend_blob(struct image_writer *writer, uint64_t raw_size,
+			     struct image_diag *diag);
 int image_writer_end_blob(struct image_writer *writer, uint32_t *blob, uint64_t *stored_size,
 			  struct image_diag *diag);
 

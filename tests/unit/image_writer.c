@@ -145,3 +145,63 @@ Test(image_writer, refuses_records)
 	image_writer_destroy(writer);
 	close(fd);
 }
+
+/* Without a file the writer comes to the same sizes. */
+Test(image_writer, rehearsal)
+{
+	struct sample real, rehearsed;
+
+	build_sample(&real);
+	build_sample_into(&rehearsed, -1);
+	for (int i = 0; i < SAMPLE_STREAMS; i++)
+		cr_assert_eq(memcmp(&real.streams[i].cost, &rehearsed.streams[i].cost,
+				    sizeof(struct image_cost)),
+			     0, "stream %d", i);
+	for (int i = 0; i < SAMPLE_BLOBS; i++)
+		cr_assert_eq(real.blobs[i].stored_size, rehearsed.blobs[i].stored_size);
+	cr_assert_eq(real.overhead.superblock, rehearsed.overhead.superblock);
+	cr_assert_eq(real.overhead.catalog, rehearsed.overhead.catalog);
+	cr_assert_eq(real.overhead.hash_tree, rehearsed.overhead.hash_tree);
+	cr_assert_eq(real.overhead.padding, rehearsed.overhead.padding);
+	cr_assert_eq(real.overhead.image_size, rehearsed.overhead.image_size);
+	build_free(&real);
+	build_free(&rehearsed);
+}
+
+static uint64_t blob_size(int fd, unsigned chunks, unsigned more, int *err)
+{
+	static uint8_t chunk[EFS_CHUNK_SIZE];
+	struct image_writer *writer;
+	uint64_t seed = 5, stored = 0;
+	uint32_t blob;
+
+	for (size_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = (uint8_t)(build_random(&seed) % 20);
+	cr_assert_eq(image_writer_create(&writer, fd, "tests 1", NULL), 0);
+	cr_assert_eq(image_writer_begin_blob(writer, NULL), 0);
+	for (unsigned i = 0; i < chunks; i++)
+		cr_assert_eq(image_writer_put_blob(writer, chunk, sizeof(chunk), NULL), 0);
+	*err = more ? image_writer_extend_blob(writer, (uint64_t)more * EFS_CHUNK_SIZE, NULL) : 0;
+	if (!*err)
+		cr_assert_eq(image_writer_end_blob(writer, &blob, &stored, NULL), 0);
+	image_writer_destroy(writer);
+	return stored;
+}
+
+/* What is not there to be compressed is reckoned by what is; only in a rehearsal. */
+Test(image_writer, extended_blob)
+{
+	int err, fd = build_memfd();
+	uint64_t whole = blob_size(fd, 8, 0, &err), extended = blob_size(-1, 3, 5, &err);
+
+	cr_assert_eq(err, 0);
+	cr_assert(extended >= whole && extended - whole < 8, "%d and %d", (int)extended,
+		  (int)whole);
+	blob_size(-1, 0, 5, &err);
+	cr_assert_eq(err, -EINVAL, "there is nothing to reckon by");
+	close(fd);
+	fd = build_memfd();
+	blob_size(fd, 3, 5, &err);
+	cr_assert_eq(err, -EINVAL);
+	close(fd);
+}
