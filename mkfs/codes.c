@@ -2,6 +2,8 @@
 /* codes.c - the decoded bytes of a tensor, chunk by chunk; see codes.h. */
 #include "mkfs/codes.h"
 
+#include "mkfs/cli.h"
+
 #include <stdlib.h>
 
 enum { PIECE = 32 << 10 }; /* weights read and quantized at once; even */
@@ -81,16 +83,37 @@ int codes_range(const struct codes *codes, struct codes_buffer *buffer, uint64_t
 	return 0;
 }
 
+int codes_choose(struct codes *codes, const struct quant_range *range)
+{
+	if (range->bad_index != UINT64_MAX) {
+		cli_cannot("quantize", codes->shard->path,
+			   "tensor '%s' has a NaN or infinite value at index %llu (see --keep)",
+			   codes->tensor->name, (unsigned long long)range->bad_index);
+		return -1;
+	}
+	if (quant_choose(range, codes->bits, &codes->params))
+		*codes = codes_of(codes->shard, codes->tensor, 0);
+	return 0;
+}
+
 int codes_load(const struct codes *codes, struct codes_buffer *buffer, uint64_t chunk, uint8_t *raw,
 	       struct quant_error *error)
 {
+	return codes_load_part(codes, buffer, chunk * CODES_CHUNK, codes_chunk_size(codes, chunk),
+			       raw, error);
+}
+
+int codes_load_part(const struct codes *codes, struct codes_buffer *buffer, uint64_t offset,
+		    size_t size, uint8_t *raw, struct quant_error *error)
+{
 	enum quant_type type = (enum quant_type)codes->tensor->dtype->quantizes;
-	uint64_t first = chunk * codes->chunk_weights;
-	uint64_t end = first + codes_chunk_weights(codes, chunk);
+	unsigned per_byte = codes->bits == 4 ? 2 : 1;
+	uint64_t first = offset * per_byte;
+	uint64_t left = codes->tensor->count - first, most = (uint64_t)size * per_byte;
+	uint64_t end = first + (most < left ? most : left);
 
 	if (!codes->bits)
-		return source_read(codes->shard, codes->tensor->offset + chunk * CODES_CHUNK, raw,
-				   codes_chunk_size(codes, chunk));
+		return source_read(codes->shard, codes->tensor->offset + offset, raw, size);
 	for (; first < end; first += PIECE) {
 		size_t count = end - first < PIECE ? (size_t)(end - first) : PIECE;
 		if (read_piece(codes, buffer, first, count))

@@ -48,8 +48,16 @@ void codes_buffer_destroy(struct codes_buffer *buffer);
 int codes_range(const struct codes *codes, struct codes_buffer *buffer, uint64_t chunk,
 		struct quant_range *range);
 
+/* Chooses the parameters from the range of all chunks; a tensor that none can represent is one to
+ * keep from here on. Fails if a value is not finite. */
+int codes_choose(struct codes *codes, const struct quant_range *range);
+
 /* Makes the decoded bytes of a chunk; adds to the error, which may be NULL. */
 int codes_load(const struct codes *codes, struct codes_buffer *buffer, uint64_t chunk, uint8_t *raw,
 	       struct quant_error *error);
+
+/* The same for size decoded bytes, at most a chunk, from offset on. */
+int codes_load_part(const struct codes *codes, struct codes_buffer *buffer, uint64_t offset,
+		    size_t size, uint8_t *raw, struct quant_error *error);
 
 #endif

@@ -25,7 +25,6 @@ enum {
 	CHUNK_BLOCKS = CODES_CHUNK / BLOCK,
 	CACHE_SIZE = 64 << 20, /* decoded bytes kept between passes */
 	SLOTS_MAX = 96,
-	TABLES = 8, /* of a tensor, at most: the daemon keeps 6 KiB for each */
 };
 
 /* Units of progress, measured: per weight, per decoded byte, and per tensor to quantize. */
@@ -254,7 +253,7 @@ static int write_chunk(void *context, uint64_t chunk, unsigned slot_number)
 
 /* --- passes ----------------------------------------------------------------------------------- */
 
-/* Decides the parameters; 1 if no parameters can represent the tensor. */
+/* Decides the parameters, or that the tensor is to be kept after all. */
 static int choose_params(struct encoder *e)
 {
 	struct codes *codes = &e->job.codes;
@@ -266,13 +265,7 @@ static int choose_params(struct encoder *e)
 		return -1;
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
 		quant_range_merge(&range, &e->workers[i].range);
-	if (range.bad_index != UINT64_MAX) {
-		cli_cannot("quantize", codes->shard->path,
-			   "tensor '%s' has a NaN or infinite value at index %llu (see --keep)",
-			   codes->tensor->name, (unsigned long long)range.bad_index);
-		return -1;
-	}
-	return quant_choose(&range, codes->bits, &codes->params) ? 1 : 0;
+	return codes_choose(codes, &range);
 }
 
 uint64_t encode_work(const struct safetensor *tensor, int bits)
@@ -291,7 +284,7 @@ static int choose_tables(struct encoder *e, struct encoded_tensor *result)
 	const struct codes *codes = &e->job.codes;
 	uint64_t counts[CODEC_SYMBOLS] = {0}, all[CODEC_SYMBOLS] = {0};
 
-	tables_begin(e->tables, (codes->raw_size + BLOCK - 1) / BLOCK, TABLES);
+	tables_begin(e->tables, (codes->raw_size + BLOCK - 1) / BLOCK, ENCODE_TABLES);
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++) {
 		memset(e->workers[i].counts, 0, sizeof e->workers[i].counts);
 		memset(e->workers[i].constants, 0, sizeof e->workers[i].constants);
@@ -354,13 +347,22 @@ static double round_error(double value)
 	return ldexp(ceil(ldexp(mantissa, 12)), exponent - 12);
 }
 
-static void sum_errors(const struct encode_job *job, struct encoded_tensor *result)
+void encode_figures(struct encoded_tensor *result, const struct dtype *dtype,
+		    const struct quant_error *error)
+{
+	double per_weight = result->bits ? result->bits / 8.0 : (double)dtype->size;
+
+	result->entropy = round_to(result->byte_entropy * per_weight, 4096);
+	result->sqnr = error ? round_to(quant_sqnr(error), 256) : (double)INFINITY;
+	result->max_error = error ? round_error(error->max) : 0.0;
+}
+
+static struct quant_error sum_errors(const struct encode_job *job)
 {
 	struct quant_error total = {0, 0, 0};
-	for (uint64_t i = 0; i < job->codes.chunks; i++)
+	for (uint64_t i = 0; job->errors && i < job->codes.chunks; i++)
 		quant_error_merge(&total, &job->errors[i]);
-	result->sqnr = round_to(quant_sqnr(&total), 256);
-	result->max_error = round_error(total.max);
+	return total;
 }
 
 static int encode_values(struct encoder *e, struct encoded_tensor *result)
@@ -368,13 +370,8 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 	struct encode_job *job = &e->job;
 	struct codes *codes = &job->codes;
 
-	if (codes->bits) {
-		int chosen = choose_params(e);
-		if (chosen < 0)
-			return -1;
-		if (chosen > 0)
-			*codes = codes_of(codes->shard, codes->tensor, 0);
-	}
+	if (codes->bits && choose_params(e))
+		return -1;
 	job->cache = codes->raw_size <= CACHE_SIZE ? e->cache : NULL;
 	if (codes->bits) {
 		job->errors = calloc(codes->chunks, sizeof *job->errors);
@@ -386,8 +383,9 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 	int status = choose_tables(e, result);
 	if (!status)
 		status = write_blocks(e, result);
-	if (!status && codes->bits)
-		sum_errors(job, result);
+	struct quant_error error = sum_errors(job);
+	result->bits = codes->bits;
+	encode_figures(result, codes->tensor->dtype, codes->bits ? &error : NULL);
 	free(job->errors);
 	return status;
 }
@@ -398,7 +396,7 @@ int encode_tensor(struct encoder *e, const struct source_file *shard,
 	const struct codes *codes = &e->job.codes;
 
 	e->job = (struct encode_job){.codes = codes_of(shard, tensor, bits)};
-	*result = (struct encoded_tensor){.sqnr = (double)INFINITY};
+	*result = (struct encoded_tensor){0};
 	if (EVP_DigestInit_ex(e->digest, EVP_sha256(), NULL) != 1) {
 		cli_cannot("write", e->target, "SHA-256 is not available");
 		return -1;
@@ -409,10 +407,7 @@ int encode_tensor(struct encoder *e, const struct source_file *shard,
 		cli_cannot("write", e->target, "SHA-256 failed");
 		return -1;
 	}
-	result->bits = codes->bits;
 	result->params = codes->params;
 	result->raw_size = codes->raw_size;
-	double per_weight = result->bits ? result->bits / 8.0 : (double)tensor->dtype->size;
-	result->entropy = round_to(result->byte_entropy * per_weight, 4096);
 	return 0;
 }

@@ -13,7 +13,10 @@
 
 #include <stdint.h>
 
-enum { ENCODE_BLOCK_LOG2 = 14 };
+enum {
+	ENCODE_BLOCK_LOG2 = 14,
+	ENCODE_TABLES = 8, /* of a tensor, at most: the daemon keeps 6 KiB for each */
+};
 
 /* What became of a tensor. */
 struct encoded_tensor {
@@ -29,6 +32,11 @@ struct encoded_tensor {
 	double max_error;
 	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 of the decoded bytes */
 };
+
+/* Sets what is shown of a result: entropy from byte_entropy, sqnr and max_error from error (NULL:
+ * none was made), all rounded. */
+void encode_figures(struct encoded_tensor *result, const struct dtype *dtype,
+		    const struct quant_error *error);
 
 /* What encode_tensor() adds to the progress. */
 uint64_t encode_work(const struct safetensor *tensor, int bits);
