@@ -14,6 +14,7 @@
 #include "mkfs/report.h"
 #include "mkfs/source.h"
 #include "mkfs/views.h"
+#include "mkfs/watcher.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,18 +28,25 @@ enum status {
 	STATUS_UNREPORTED = 3, /* the image is made, but its figures could not be printed */
 };
 
+/* 0 or an errno. */
+static int print(const struct packed *packed, const struct options *options, double seconds)
+{
+	if (options->json) {
+		if (report_json(packed, options->target, seconds))
+			return ENOMEM;
+	} else {
+		report_print(packed, options->target ? options->target : options->source, seconds,
+			     options->verbose);
+	}
+	return fflush(stdout) || ferror(stdout) ? errno : 0;
+}
+
 /* The image has its name: what goes wrong here must not sound as if it had not. */
 static enum status report(const struct packed *packed, const struct options *options,
 			  double seconds)
 {
-	int error = 0;
+	int error = print(packed, options, seconds);
 
-	if (options->json)
-		error = report_json(packed, options->target, seconds) ? ENOMEM : 0;
-	else
-		report_print(packed, options->target, seconds, options->verbose);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = errno;
 	if (!error)
 		return STATUS_MADE;
 	cli_cannot("write", "standard output", "%s; the image '%s' is made", strerror(error),
@@ -79,6 +87,47 @@ static enum status make_image(const struct options *options, const struct source
 	return status;
 }
 
+static void wipe_line(void *progress, int signal)
+{
+	(void)signal;
+	progress_silence(progress);
+}
+
+/* Nothing is written: signals may end it as they like, but for the progress line. */
+static enum status rehearse(const struct options *options, const struct source *source,
+			    const struct plan *plan)
+{
+	struct progress progress = PROGRESS_INIT;
+	struct watcher watcher;
+	struct packed packed = {0};
+	double start = progress_clock();
+	int result = -1;
+
+	if (options->target && output_check(options->target, options->force))
+		return STATUS_FAILED;
+	watcher_hold(&watcher);
+	struct pool *pool = pool_create(options->jobs);
+	if (!pool || watcher_start(&watcher, wipe_line, &progress)) {
+		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
+	} else {
+		progress_start(&progress, "estimating", pack_estimate_work(source, plan));
+		result = pack_estimate(&packed, source, plan, pool, &progress);
+		if (!result)
+			result = source_check_unchanged(source);
+		progress_end(&progress);
+	}
+	watcher_stop(&watcher);
+	watcher_release(&watcher);
+	int error = result ? 0 : print(&packed, options, progress_clock() - start);
+	if (error)
+		cli_cannot("write", "standard output", "%s", strerror(error));
+	if (!result && options->target)
+		result = output_check_room(options->target, packed.overhead.image_size);
+	packed_free(&packed);
+	pool_destroy(pool);
+	return result || error ? STATUS_FAILED : STATUS_MADE;
+}
+
 static enum status run(struct options *options)
 {
 	struct source source;
@@ -90,11 +139,14 @@ static enum status run(struct options *options)
 		return STATUS_FAILED;
 	struct plan *plan = plan_create(&source, options);
 	int result = plan ? view_check_companions(&source, plan) : -1;
-	if (!result && source_has(&source, options->target)) {
+	if (!result && options->target && source_has(&source, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
 		result = -1;
 	}
-	if (!result && output_open(&output, options->target, options->force, &progress) == 0) {
+	if (!result && options->dry_run) {
+		status = rehearse(options, &source, plan);
+	} else if (!result &&
+		   output_open(&output, options->target, options->force, &progress) == 0) {
 		status = make_image(options, &source, plan, &output, &progress);
 		output_close(&output);
 	}

@@ -15,6 +15,7 @@
 
 static const char help[] =
     "Usage: mkentrofs [OPTION]... MODEL IMAGE\n"
+    "  or:  mkentrofs --dry-run [OPTION]... MODEL [IMAGE]\n"
     "Quantizes and codes the model in the folder MODEL (or in one .safetensors file)\n"
     "into the file IMAGE, which entrofs mounts.\n"
     "\n"
@@ -22,6 +23,8 @@ static const char help[] =
     "      --bits-for=REGEX=8|4\n"
     "                      the same for tensors whose name matches REGEX\n"
     "      --keep=REGEX    store tensors whose name matches REGEX as they are\n"
+    "  -n, --dry-run       write nothing, but print what would become of each tensor,\n"
+    "                      and why, and about how large the image would be\n"
     "  -f, --force         replace IMAGE if it exists\n"
     "  -j, --jobs=N        threads (all CPUs); the image does not depend on it\n"
     "      --json          print figures as JSON, for all and per tensor\n"
@@ -34,8 +37,8 @@ static const char help[] =
     "losslessly. Among --keep and --bits-for (POSIX extended regular expressions,\n"
     "found anywhere in the name) the last one that matches decides.\n"
     "\n"
-    "Exit code: 0 the image is made, 1 it is not, 2 usage error, 3 it is made but\n"
-    "the figures could not be printed.\n";
+    "Exit code: 0 the image is made (or could be: --dry-run), 1 it is not, 2 usage\n"
+    "error, 3 it is made but the figures could not be printed.\n";
 
 static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
 {
@@ -84,6 +87,7 @@ static const struct option long_options[] = {
     {"bits", required_argument, NULL, 'b'},
     {"bits-for", required_argument, NULL, OPT_BITS_FOR},
     {"keep", required_argument, NULL, OPT_KEEP},
+    {"dry-run", no_argument, NULL, 'n'},
     {"force", no_argument, NULL, 'f'},
     {"jobs", required_argument, NULL, 'j'},
     {"json", no_argument, NULL, OPT_JSON},
@@ -111,6 +115,9 @@ static enum options_result take_option(struct options *options, int option, cons
 		return add_rule(options, argument, argument, 0) ? OPTIONS_BAD : OPTIONS_RUN;
 	case OPT_BITS_FOR:
 		return add_bits_rule(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
+	case 'n':
+		options->dry_run = 1;
+		return OPTIONS_RUN;
 	case 'f':
 		options->force = 1;
 		return OPTIONS_RUN;
@@ -134,19 +141,21 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
 	*options = (struct options){.bits = 8, .verify = 1, .jobs = pool_jobs_default()};
-	while ((option = getopt_long(argc, argv, "b:fj:vhV", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "b:nfj:vhV", long_options, NULL)) != -1) {
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)
 			return result;
 	}
-	if (argc - optind != 2) {
-		cli_usage_error(argc - optind < 2 ? "a model and an image are needed"
-						  : "too many arguments");
+	int count = argc - optind;
+	if (count > 2 || count < (options->dry_run ? 1 : 2)) {
+		cli_usage_error(count > 2          ? "too many arguments"
+				: options->dry_run ? "a model is needed"
+						   : "a model and an image are needed");
 		return OPTIONS_BAD;
 	}
 	options->source = argv[optind];
-	options->target = argv[optind + 1];
-	if (strcmp(options->target, "-") == 0) {
+	options->target = argv[optind + 1]; /* argv ends in NULL */
+	if (options->target && strcmp(options->target, "-") == 0) {
 		cli_usage_error("an image is not written front to back and cannot go to standard "
 				"output ('./-' is a file of that name)");
 		return OPTIONS_BAD;

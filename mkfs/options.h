@@ -16,12 +16,12 @@ struct rule {
 };
 
 struct options {
-	const char *source, *target;
-	int bits;           /* 8 or 4 */
-	struct rule *rules; /* in the order given: the last that matches wins */
+	const char *source, *target; /* target: NULL is possible in a dry run */
+	int bits;                    /* 8 or 4 */
+	struct rule *rules;          /* in the order given: the last that matches wins */
 	size_t rule_count;
 	unsigned jobs;
-	int force, verify, verbose, json;
+	int force, verify, verbose, json, dry_run;
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };

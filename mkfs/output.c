@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int cannot(const struct output *output, const char *reason)
@@ -117,6 +118,27 @@ int output_check(const char *path, int force)
 	int result = split_path(&output) || check_existing(&output) ? -1 : 0;
 	if (!result && faccessat(output.dir_fd, ".", W_OK | X_OK, AT_EACCESS))
 		result = cannot(&output, strerror(errno));
+	output_close(&output);
+	return result;
+}
+
+int output_check_room(const char *path, uint64_t size)
+{
+	char needed[CLI_SIZE_TEXT], left[CLI_SIZE_TEXT];
+	struct output output;
+	struct statvfs fs;
+
+	begin(&output, path, 1);
+	int result = split_path(&output);
+	if (!result && fstatvfs(output.dir_fd, &fs) == 0 && fs.f_blocks) {
+		uint64_t unit = fs.f_frsize;
+		uint64_t room = fs.f_bavail < UINT64_MAX / unit ? fs.f_bavail * unit : UINT64_MAX;
+		if (room < size) {
+			cli_cannot("create", path, "%s: about %s are needed, %s are left",
+				   strerror(ENOSPC), cli_size(size, needed), cli_size(room, left));
+			result = -1;
+		}
+	}
 	output_close(&output);
 	return result;
 }

@@ -15,6 +15,7 @@
 #include "mkfs/watcher.h"
 
 #include <signal.h>
+#include <stdint.h>
 
 struct output {
 	int fd; /* open for reading and writing: file's */
@@ -31,6 +32,9 @@ struct output {
 
 /* Fails, after printing why, where output_open() would, as far as can be told without writing. */
 int output_check(const char *path, int force);
+
+/* Fails, after printing why, if so many bytes find no room where the path is. */
+int output_check_room(const char *path, uint64_t size);
 
 /* Fails, after printing why, if the target exists (unless force), or cannot be made. Call before
  * threads are started. progress: of the work to come, started or not. */

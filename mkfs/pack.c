@@ -8,6 +8,7 @@
 #include "mkfs/pack.h"
 
 #include "mkfs/cli.h"
+#include "mkfs/estimate.h"
 #include "mkfs/views.h"
 
 #include <openssl/evp.h>
@@ -16,19 +17,21 @@
 
 enum {
 	COPY_SIZE = 256 << 10,
+	SIDECAR_SAMPLES = 3, /* chunks that are compressed of each, for an estimate */
 	WORK_COMPRESS = 400, /* units of progress per byte of a sidecar */
 };
 
 struct packer {
 	struct packed *packed;
 	struct image_writer *writer;
-	const char *target;
+	const struct estimate *estimate; /* NULL: packing in earnest */
+	const char *verb, *target;       /* for errors */
 	struct progress *progress;
 };
 
 static int cannot_write(const struct packer *p, const char *reason)
 {
-	cli_cannot("write", p->target, "%s", reason);
+	cli_cannot(p->verb, p->target, "%s", reason);
 	return -1;
 }
 
@@ -75,6 +78,20 @@ static int add_tensor_record(struct packer *p, const struct packed_tensor *tenso
 	return 0;
 }
 
+/* encoder: NULL for an estimate. */
+static int pack_tensor(struct packer *p, struct encoder *encoder, size_t i)
+{
+	struct packed_tensor *tensor = &p->packed->tensors[i];
+	struct image_diag diag = {""};
+
+	if (encoder)
+		return encode_tensor(encoder, &p->packed->source->shards[tensor->source->shard],
+				     &tensor->source->info, tensor->plan->bits, &tensor->result);
+	if (estimate_put(p->estimate, i, p->writer, &tensor->result, &diag))
+		return cannot_write(p, diag.text);
+	return 0;
+}
+
 static int pack_tensors(struct packer *p, struct encoder *encoder, const struct plan *plan)
 {
 	struct packed *packed = p->packed;
@@ -85,8 +102,7 @@ static int pack_tensors(struct packer *p, struct encoder *encoder, const struct 
 		tensor->source = &source->tensors[i];
 		tensor->plan = &plan[i];
 		packed->tensor_count = i + 1;
-		if (encode_tensor(encoder, &source->shards[tensor->source->shard],
-				  &tensor->source->info, plan[i].bits, &tensor->result))
+		if (pack_tensor(p, encoder, i))
 			return -1;
 		tensor->file = view_file_name(&tensor->source->info, tensor->result.bits);
 		char *path;
@@ -144,13 +160,11 @@ static int add_blob_file(struct packer *p, const char *path, uint64_t size)
 	return 0;
 }
 
-static int pack_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+static int copy_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
 			uint8_t *buffer)
 {
 	uint64_t size = (uint64_t)file->stat.st_size;
 
-	if (begin_blob(p, digest))
-		return -1;
 	for (uint64_t at = 0; at < size;) {
 		size_t part = size - at < COPY_SIZE ? (size_t)(size - at) : COPY_SIZE;
 		if (source_read(file, at, buffer, part) || put_blob(p, digest, buffer, part))
@@ -158,6 +172,43 @@ static int pack_sidecar(struct packer *p, const struct source_file *file, EVP_MD
 		progress_add(p->progress, part * WORK_COMPRESS);
 		at += part;
 	}
+	return 0;
+}
+
+/* Whether only a sample of a file of this size is looked at. */
+static int is_sampled(uint64_t size)
+{
+	return size > (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE;
+}
+
+/* Takes chunks from the middle of equal parts of the file for all of it. */
+static int sample_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+			  uint8_t *buffer)
+{
+	uint64_t size = (uint64_t)file->stat.st_size, chunks = size / EFS_CHUNK_SIZE;
+	struct image_diag diag = {""};
+
+	for (uint64_t i = 0; i < SIDECAR_SAMPLES; i++) {
+		uint64_t chunk = (2 * i + 1) * chunks / (2 * (uint64_t)SIDECAR_SAMPLES);
+		if (source_read(file, chunk * EFS_CHUNK_SIZE, buffer, EFS_CHUNK_SIZE) ||
+		    put_blob(p, digest, buffer, EFS_CHUNK_SIZE))
+			return -1;
+		progress_add(p->progress, (uint64_t)EFS_CHUNK_SIZE * WORK_COMPRESS);
+	}
+	size -= (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE;
+	return image_writer_extend_blob(p->writer, size, &diag) ? cannot_write(p, diag.text) : 0;
+}
+
+static int pack_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+			uint8_t *buffer)
+{
+	uint64_t size = (uint64_t)file->stat.st_size;
+
+	if (begin_blob(p, digest))
+		return -1;
+	if (p->estimate && is_sampled(size) ? sample_sidecar(p, file, digest, buffer)
+					    : copy_sidecar(p, file, digest, buffer))
+		return -1;
 	if (end_blob(p, digest, file->name, size))
 		return -1;
 	return add_blob_file(p, file->name, size);
@@ -229,18 +280,24 @@ static int pack_blobs(struct packer *p)
 	return result;
 }
 
-static int pack_all(struct packer *p, const struct plan *plan, struct pool *pool)
+static int finish(struct packer *p)
 {
 	struct image_diag diag = {""};
+
+	if (pack_blobs(p))
+		return -1;
+	return image_writer_finish(p->writer, &p->packed->overhead, &diag)
+		   ? cannot_write(p, diag.text)
+		   : 0;
+}
+
+static int pack_all(struct packer *p, const struct plan *plan, struct pool *pool)
+{
 	struct encoder *encoder = encoder_create(pool, p->writer, p->target, p->progress);
 	int result = encoder ? pack_tensors(p, encoder, plan) : out_of_memory(p);
 
 	encoder_destroy(encoder);
-	if (!result)
-		result = pack_blobs(p);
-	if (!result && image_writer_finish(p->writer, &p->packed->overhead, &diag))
-		result = cannot_write(p, diag.text);
-	return result;
+	return result ? result : finish(p);
 }
 
 uint64_t pack_work(const struct source *source, const struct plan *plan)
@@ -253,10 +310,10 @@ uint64_t pack_work(const struct source *source, const struct plan *plan)
 	return work;
 }
 
-int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
-	 const char *target, struct pool *pool, struct progress *progress)
+/* Makes all ready and creates the writer. */
+static int start(struct packer *p, const struct source *source, int fd)
 {
-	struct packer p = {packed, NULL, target, progress};
+	struct packed *packed = p->packed;
 	struct image_diag diag = {""};
 	enum { VIEW_BLOBS = 2 };
 
@@ -265,11 +322,53 @@ int pack(struct packed *packed, const struct source *source, const struct plan *
 	packed->tensors = calloc(source->tensor_count + 1, sizeof *packed->tensors);
 	packed->blobs = calloc(source->sidecar_count + VIEW_BLOBS, sizeof *packed->blobs);
 	if (!packed->tensors || !packed->blobs)
-		return out_of_memory(&p);
-	if (image_writer_create(&p.writer, fd, "mkentrofs " ENTROFS_VERSION, &diag))
-		return cannot_write(&p, diag.text);
-	int result = pack_all(&p, plan, pool);
+		return out_of_memory(p);
+	if (image_writer_create(&p->writer, fd, "mkentrofs " ENTROFS_VERSION, &diag))
+		return cannot_write(p, diag.text);
+	return 0;
+}
+
+int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
+	 const char *target, struct pool *pool, struct progress *progress)
+{
+	struct packer p = {
+	    .packed = packed, .verb = "write", .target = target, .progress = progress};
+	int result = start(&p, source, fd);
+
+	if (!result)
+		result = pack_all(&p, plan, pool);
 	image_writer_destroy(p.writer);
+	return result;
+}
+
+uint64_t pack_estimate_work(const struct source *source, const struct plan *plan)
+{
+	uint64_t work = 0;
+	for (size_t i = 0; i < source->tensor_count; i++)
+		work += estimate_work(&source->tensors[i].info, plan[i].bits);
+	for (size_t i = 0; i < source->sidecar_count; i++) {
+		uint64_t size = (uint64_t)source->sidecars[i].stat.st_size;
+		if (is_sampled(size))
+			size = (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE;
+		work += size * WORK_COMPRESS;
+	}
+	return work;
+}
+
+int pack_estimate(struct packed *packed, const struct source *source, const struct plan *plan,
+		  struct pool *pool, struct progress *progress)
+{
+	struct packer p = {
+	    .packed = packed, .verb = "pack", .target = source->path, .progress = progress};
+	int result = start(&p, source, -1);
+	struct estimate *estimate = NULL;
+
+	packed->estimated = 1;
+	if (!result)
+		p.estimate = estimate = estimate_create(source, plan, pool, progress);
+	result = !estimate ? -1 : pack_tensors(&p, NULL, plan) ? -1 : finish(&p);
+	image_writer_destroy(p.writer);
+	estimate_destroy(estimate);
 	return result;
 }
 

@@ -29,6 +29,7 @@ struct packed_blob {
 
 struct packed {
 	const struct source *source;
+	int estimated;                 /* all figures are, and there is no digest */
 	struct packed_tensor *tensors; /* in the source's order */
 	size_t tensor_count;
 	struct packed_blob *blobs; /* sidecars, then the headers of views */
@@ -46,6 +47,14 @@ uint64_t packed_verify_work(const struct source *source, const struct plan *plan
  */
 int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
 	 const char *target, struct pool *pool, struct progress *progress);
+/*
+ * What pack() would come to, from samples, and without writing anything: see estimate.h. Of large
+ * sidecars, too, only a sample is compressed. Fails where pack() would, as far as that can be told
+ * without writing.
+ */
+uint64_t pack_estimate_work(const struct source *source, const struct plan *plan);
+int pack_estimate(struct packed *packed, const struct source *source, const struct plan *plan,
+		  struct pool *pool, struct progress *progress);
 void packed_free(struct packed *packed);
 
 /* Reads the image back and compares every tensor and blob with what was packed. */

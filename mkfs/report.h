@@ -1,16 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report.h - what packing came to, for a person or for a program.
+ * report.h - what packing came to, or would come to: for people, and as JSON.
  */
 #ifndef ENTROFS_REPORT_H
 #define ENTROFS_REPORT_H
 
 #include "mkfs/pack.h"
 
-/* A summary on stdout; verbose: with a line per tensor. */
+/* Bytes, but for the weights. */
+struct report_totals {
+	uint64_t source;           /* all files of the model */
+	uint64_t plain;            /* the same content quantized, but not coded */
+	uint64_t weights;          /* of all tensors */
+	uint64_t quantized;        /* weights of quantized tensors */
+	uint64_t quantized_stored; /* payload, index and padding of quantized tensors */
+	uint64_t quantized_floor;  /* their bytes' entropy */
+	uint64_t payload, index, padding, blobs;
+	int bits; /* of all quantized tensors, or 0: not all alike */
+};
+struct report_totals report_totals(const struct packed *packed);
+
+/* Payload, index and padding of a tensor. */
+uint64_t report_stored_size(const struct packed_tensor *tensor);
+
+/* part / whole; 0 of nothing. */
+double report_ratio(double part, double whole);
+
+/* Why a tensor has become what it has: the plan, unless it could not be kept to. */
+enum report_reason { REPORT_DEFAULT, REPORT_RULE, REPORT_DTYPE, REPORT_SHAPE, REPORT_RANGE };
+enum report_reason report_reason(const struct packed_tensor *tensor);
+
+/* target: of the image; for an estimate, whatever is to be named. Of an estimate the plan is
+ * printed, too. */
 void report_print(const struct packed *packed, const char *target, double seconds, int verbose);
 
-/* All figures as one JSON document on stdout. -1: out of memory. */
+/* One object; target may be NULL in an estimate. -1: out of memory, nothing is printed. */
 int report_json(const struct packed *packed, const char *target, double seconds);
 
 #endif
