@@ -32,7 +32,7 @@ struct config {
 
 /* Whatever would change the arithmetic and is not implemented is refused by name, as is any number
    outside its bounds: products of three of them fit 64 bits. The JSON stays the caller's. Errors:
-   see diag.h. */
+   see diag.h; they do not name the file. */
 int config_read(const json_t *json, struct config *config, struct diag *diag);
 
 /* True if this token ends a text. */

@@ -5,6 +5,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Not even those of 8 bits, U+0080 to U+009F, by which some terminals are driven as well. */
+static void remove_controls(char *text)
+{
+	for (char *c = text; *c != '\0'; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+		else if ((unsigned char)*c == 0xc2 && (unsigned char)c[1] >= 0x80 &&
+			 (unsigned char)c[1] < 0xa0)
+			c[0] = c[1] = '?';
+	}
+}
 
 int diag_fail(struct diag *diag, const char *format, ...)
 {
@@ -13,9 +26,22 @@ int diag_fail(struct diag *diag, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(diag->text, sizeof(diag->text), format, args);
 	va_end(args);
-	for (char *c = diag->text; *c != '\0'; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	remove_controls(diag->text);
+	return -1;
+}
+
+int diag_prefix(struct diag *diag, const char *format, ...)
+{
+	const struct diag old = *diag;
+	va_list args;
+	size_t length;
+
+	va_start(args, format);
+	(void)vsnprintf(diag->text, sizeof(diag->text), format, args);
+	va_end(args);
+	length = strlen(diag->text);
+	(void)snprintf(diag->text + length, sizeof(diag->text) - length, "%s", old.text);
+	remove_controls(diag->text);
 	return -1;
 }
 

@@ -4,8 +4,9 @@
  *
  * A function that can fail takes a diagnostic of its caller's, sets its text and returns -1 (NULL
  * where it returns a pointer); on success it leaves the text alone. Nothing here prints or ends the
- * program. The text names the file, what is wrong and where, begins in lower case, has no newline
- * and no control character, whatever bytes a hostile name held.
+ * program. The text begins in lower case and has no newline and no control character, whatever
+ * bytes a hostile name held. What judges the content of a file says only what is wrong with it and
+ * where in it; whoever knows the file puts its name in front (file_blame() of file.h).
  */
 #ifndef ENTROFS_RUN_DIAG_H
 #define ENTROFS_RUN_DIAG_H
@@ -13,11 +14,14 @@
 #include <stddef.h>
 
 struct diag {
-	char text[512];
+	char text[4096 + 1024]; /* a path and a reason */
 };
 
 /* Sets the text; always -1. */
 int __attribute__((format(printf, 2, 3))) diag_fail(struct diag *diag, const char *format, ...);
+
+/* Puts more in front of the text, which loses its end if both do not fit; always -1. */
+int __attribute__((format(printf, 2, 3))) diag_prefix(struct diag *diag, const char *format, ...);
 
 /* count * size zero bytes, at least one, to be freed by the caller; NULL with a diagnostic if there
    is not so much or the product overflows. */

@@ -2,30 +2,22 @@
 /* forward.c - the forward pass. */
 #include "runtime-demo/forward.h"
 
+#include "runtime-demo/numbers.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void normalize(const float *x, const float *weight, float eps, size_t n, float *out)
+/* Each of count vectors of n numbers. */
+static void normalize(const float *x, const float *weight, float eps, size_t n, size_t count,
+		      float *out)
 {
-	const float factor = 1.0f / sqrtf(tensor_dot(x, x, n) / (float)n + eps);
+	for (; count > 0; count--, x += n, out += n) {
+		const float factor = 1.0f / sqrtf(numbers_dot(x, x, n) / (float)n + eps);
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = weight[i] * (x[i] * factor);
-}
-
-void softmax(float *x, size_t n)
-{
-	float max = x[0], sum = 0;
-
-	for (size_t i = 1; i < n; i++)
-		max = x[i] > max ? x[i] : max;
-	for (size_t i = 0; i < n; i++) {
-		x[i] = expf(x[i] - max);
-		sum += x[i];
+		for (size_t i = 0; i < n; i++)
+			out[i] = weight[i] * (x[i] * factor);
 	}
-	for (size_t i = 0; i < n; i++)
-		x[i] /= sum;
 }
 
 /* *array = a * b * c zero floats. */
@@ -46,19 +38,19 @@ int state_allocate(struct state *s, const struct config *c, size_t steps, struct
 		float **array;
 		size_t a, b, c;
 	} arrays[] = {
-	    {&s->x, c->dim, 1, 1},
-	    {&s->normed, c->dim, 1, 1},
-	    {&s->query, query_dim, 1, 1},
-	    {&s->attended, query_dim, 1, 1},
-	    {&s->projected, c->dim, 1, 1},
-	    {&s->gate, c->hidden, 1, 1},
-	    {&s->up, c->hidden, 1, 1},
+	    {&s->x, FORWARD_BATCH, c->dim, 1},
+	    {&s->normed, FORWARD_BATCH, c->dim, 1},
+	    {&s->query, FORWARD_BATCH, query_dim, 1},
+	    {&s->attended, FORWARD_BATCH, query_dim, 1},
+	    {&s->projected, FORWARD_BATCH, c->dim, 1},
+	    {&s->gate, FORWARD_BATCH, c->hidden, 1},
+	    {&s->up, FORWARD_BATCH, c->hidden, 1},
 	    {&s->scores, steps, 1, 1},
-	    {&s->cosine, c->head_dim / 2, 1, 1},
-	    {&s->sine, c->head_dim / 2, 1, 1},
+	    {&s->cosine, FORWARD_BATCH, c->head_dim / 2, 1},
+	    {&s->sine, FORWARD_BATCH, c->head_dim / 2, 1},
 	    {&s->keys, c->layers, steps, kv_dim},
 	    {&s->values, c->layers, steps, kv_dim},
-	    {&s->logits, c->vocab, 1, 1},
+	    {&s->logits, FORWARD_BATCH, c->vocab, 1},
 	};
 
 	*s = (struct state){.steps = steps};
@@ -79,40 +71,59 @@ void state_free(struct state *s)
 	*s = (struct state){0};
 }
 
-/* Rotates each pair (i, i + head_dim / 2) of each head by an angle that grows with the position. */
-static void rotate(const struct state *s, float *x, size_t heads, size_t head_dim)
+/* The angles grow with the position. */
+static void set_rotations(const struct config *c, struct state *s, size_t count, size_t position)
 {
-	const size_t half = head_dim / 2;
+	const size_t half = c->head_dim / 2;
 
-	for (float *head = x; head < x + heads * head_dim; head += head_dim) {
-		for (size_t i = 0; i < half; i++) {
-			const float a = head[i], b = head[i + half];
+	for (size_t k = 0; k < half; k++) {
+		const double rate = pow(c->rope_theta, -(double)k / (double)half);
 
-			head[i] = a * s->cosine[i] - b * s->sine[i];
-			head[i + half] = b * s->cosine[i] + a * s->sine[i];
+		for (size_t i = 0; i < count; i++) {
+			s->cosine[i * half + k] = (float)cos((double)(position + i) * rate);
+			s->sine[i * half + k] = (float)sin((double)(position + i) * rate);
 		}
 	}
 }
 
-/* Every query head looks at all positions so far through its share of the key-value heads. */
-static void attend(const struct config *c, struct state *s, size_t layer, size_t position)
+/* Rotates each pair (k, k + head_dim / 2) of each head of each of count vectors. */
+static void rotate(const struct state *s, float *x, size_t heads, size_t head_dim, size_t count)
 {
-	const size_t kv_dim = c->kv_heads * c->head_dim, first = layer * s->steps * kv_dim;
+	const size_t half = head_dim / 2;
+
+	for (size_t i = 0; i < count; i++) {
+		const float *cosine = s->cosine + i * half, *sine = s->sine + i * half;
+
+		for (size_t head = 0; head < heads; head++, x += head_dim) {
+			for (size_t k = 0; k < half; k++) {
+				const float a = x[k], b = x[k + half];
+
+				x[k] = a * cosine[k] - b * sine[k];
+				x[k + half] = b * cosine[k] + a * sine[k];
+			}
+		}
+	}
+}
+
+/* At one position every query head looks at all so far through its share of the key-value heads.
+   keys and values are those of the layer. */
+static void attend(const struct config *c, const float *keys, const float *values,
+		   const float *query, size_t position, float *scores, float *out)
+{
+	const size_t kv_dim = c->kv_heads * c->head_dim, group = c->heads / c->kv_heads;
 	const float scale = 1.0f / sqrtf((float)c->head_dim);
 
-	memset(s->attended, 0, c->heads * c->head_dim * sizeof(float));
+	memset(out, 0, c->heads * c->head_dim * sizeof(*out));
 	for (size_t head = 0; head < c->heads; head++) {
-		const size_t shared = first + head / (c->heads / c->kv_heads) * c->head_dim;
-		const float *query = s->query + head * c->head_dim;
-		float *out = s->attended + head * c->head_dim;
+		const size_t shared = head / group * c->head_dim, own = head * c->head_dim;
 
 		for (size_t t = 0; t <= position; t++)
-			s->scores[t] =
-			    scale * tensor_dot(query, s->keys + shared + t * kv_dim, c->head_dim);
-		softmax(s->scores, position + 1);
+			scores[t] = scale * numbers_dot(query + own, keys + t * kv_dim + shared,
+							c->head_dim);
+		numbers_softmax(scores, position + 1);
 		for (size_t t = 0; t <= position; t++)
-			for (size_t i = 0; i < c->head_dim; i++)
-				out[i] += s->scores[t] * s->values[shared + t * kv_dim + i];
+			for (size_t k = 0; k < c->head_dim; k++)
+				out[own + k] += scores[t] * values[t * kv_dim + shared + k];
 	}
 }
 
@@ -122,45 +133,61 @@ static void add(float *x, const float *y, size_t n)
 		x[i] += y[i];
 }
 
-void forward(const struct model *model, struct state *s, struct team *team, int token,
-	     size_t position, bool want_logits)
+static void attention_block(const struct model *model, size_t number, struct state *s,
+			    struct team *team, size_t count, size_t position)
 {
 	const struct config *c = &model->config;
-	const size_t kv_dim = c->kv_heads * c->head_dim;
+	const struct layer *layer = &model->layers[number];
+	const size_t query_dim = c->heads * c->head_dim, kv_dim = c->kv_heads * c->head_dim;
+	float *keys = s->keys + number * s->steps * kv_dim;
+	float *values = s->values + number * s->steps * kv_dim;
 
-	for (size_t i = 0; i < c->head_dim / 2; i++) {
-		const double angle =
-		    (double)position * pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+	normalize(s->x, layer->attention_norm, c->norm_eps, c->dim, count, s->normed);
+	tensor_multiply(team, &layer->query, s->normed, count, s->query);
+	tensor_multiply(team, &layer->key, s->normed, count, keys + position * kv_dim);
+	tensor_multiply(team, &layer->value, s->normed, count, values + position * kv_dim);
+	rotate(s, s->query, c->heads, c->head_dim, count);
+	rotate(s, keys + position * kv_dim, c->kv_heads, c->head_dim, count);
+	for (size_t i = 0; i < count; i++)
+		attend(c, keys, values, s->query + i * query_dim, position + i, s->scores,
+		       s->attended + i * query_dim);
+	tensor_multiply(team, &layer->output, s->attended, count, s->projected);
+	add(s->x, s->projected, count * c->dim);
+}
 
-		s->cosine[i] = (float)cos(angle);
-		s->sine[i] = (float)sin(angle);
-	}
-	tensor_values(&model->embedding, (size_t)token * c->dim, c->dim, s->x);
+static void feedforward_block(const struct model *model, size_t number, struct state *s,
+			      struct team *team, size_t count)
+{
+	const struct config *c = &model->config;
+	const struct layer *layer = &model->layers[number];
+	const size_t n = count * c->hidden;
+
+	normalize(s->x, layer->feedforward_norm, c->norm_eps, c->dim, count, s->normed);
+	tensor_multiply(team, &layer->gate, s->normed, count, s->gate);
+	tensor_multiply(team, &layer->up, s->normed, count, s->up);
+	numbers_silu(s->gate, n);
+	for (size_t i = 0; i < n; i++)
+		s->gate[i] *= s->up[i];
+	tensor_multiply(team, &layer->down, s->gate, count, s->projected);
+	add(s->x, s->projected, count * c->dim);
+}
+
+void forward(const struct model *model, struct state *s, struct team *team, const int *tokens,
+	     size_t count, size_t position, size_t wanted)
+{
+	const struct config *c = &model->config;
+
+	set_rotations(c, s, count, position);
+	for (size_t i = 0; i < count; i++)
+		tensor_values(&model->embedding, (size_t)tokens[i] * c->dim, c->dim,
+			      s->x + i * c->dim);
 	for (size_t number = 0; number < c->layers; number++) {
-		const struct layer *layer = &model->layers[number];
-		float *key = s->keys + (number * s->steps + position) * kv_dim;
-		float *value = s->values + (number * s->steps + position) * kv_dim;
-
-		normalize(s->x, layer->attention_norm, c->norm_eps, c->dim, s->normed);
-		tensor_multiply(team, &layer->query, s->normed, s->query);
-		tensor_multiply(team, &layer->key, s->normed, key);
-		tensor_multiply(team, &layer->value, s->normed, value);
-		rotate(s, s->query, c->heads, c->head_dim);
-		rotate(s, key, c->kv_heads, c->head_dim);
-		attend(c, s, number, position);
-		tensor_multiply(team, &layer->output, s->attended, s->projected);
-		add(s->x, s->projected, c->dim);
-
-		normalize(s->x, layer->feedforward_norm, c->norm_eps, c->dim, s->normed);
-		tensor_multiply(team, &layer->gate, s->normed, s->gate);
-		tensor_multiply(team, &layer->up, s->normed, s->up);
-		for (size_t i = 0; i < c->hidden; i++)
-			s->gate[i] = s->gate[i] / (1.0f + expf(-s->gate[i])) * s->up[i];
-		tensor_multiply(team, &layer->down, s->gate, s->projected);
-		add(s->x, s->projected, c->dim);
+		attention_block(model, number, s, team, count, position);
+		feedforward_block(model, number, s, team, count);
 	}
-	if (want_logits) {
-		normalize(s->x, model->norm, c->norm_eps, c->dim, s->normed);
-		tensor_multiply(team, &model->classifier, s->normed, s->logits);
+	if (wanted > 0) {
+		normalize(s->x + (count - wanted) * c->dim, model->norm, c->norm_eps, c->dim,
+			  wanted, s->normed);
+		tensor_multiply(team, &model->classifier, s->normed, wanted, s->logits);
 	}
 }

@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * forward.h - the forward pass: from a token and those before it to the logits of the next one.
+ * forward.h - the forward pass: from tokens and those before them to the logits of the next ones.
+ *
+ * Several tokens that are known, those of a prompt or of a text to measure, go through the model
+ * together, which is faster and gives the same numbers as one after the other.
  */
 #ifndef ENTROFS_RUN_FORWARD_H
 #define ENTROFS_RUN_FORWARD_H
 
 #include "runtime-demo/model.h"
 
-/* What the forward pass writes. */
+/* Tokens that go together at most. */
+enum { FORWARD_BATCH = TENSOR_MAX_BATCH };
+
+/* What the forward pass writes; batch is FORWARD_BATCH. */
 struct state {
 	size_t steps;     /* positions there is room for */
-	float *x;         /* [dim]: the residual stream */
-	float *normed;    /* [dim] */
-	float *query;     /* [heads * head_dim] */
-	float *attended;  /* [heads * head_dim] */
-	float *projected; /* [dim]: what a block adds to the residual stream */
-	float *gate;      /* [hidden] */
-	float *up;        /* [hidden] */
+	float *x;         /* [batch, dim]: the residual stream */
+	float *normed;    /* [batch, dim] */
+	float *query;     /* [batch, heads * head_dim] */
+	float *attended;  /* [batch, heads * head_dim] */
+	float *projected; /* [batch, dim]: what a block adds to the residual stream */
+	float *gate;      /* [batch, hidden] */
+	float *up;        /* [batch, hidden] */
 	float *scores;    /* [steps] */
-	float *cosine;    /* [head_dim / 2]: the rotation at this position */
-	float *sine;      /* [head_dim / 2] */
+	float *cosine;    /* [batch, head_dim / 2]: the rotation at a position */
+	float *sine;      /* [batch, head_dim / 2] */
 	float *keys;      /* [layers, steps, kv_heads * head_dim] */
 	float *values;    /* [layers, steps, kv_heads * head_dim] */
-	float *logits;    /* [vocab] */
+	float *logits;    /* [batch, vocab] */
 };
 
 /* End with state_free(), on failure, too. Errors: see diag.h. */
@@ -32,12 +38,11 @@ int state_allocate(struct state *state, const struct config *config, size_t step
 /* Does nothing to a zeroed one. */
 void state_free(struct state *state);
 
-/* Takes the token (below vocab) at this position (below steps; all before have been taken since
-   position 0); fills state->logits if asked to. */
-void forward(const struct model *model, struct state *state, struct team *team, int token,
-	     size_t position, bool want_logits);
-
-/* Logits, or anything, into probabilities, in place. n is not 0. */
-void softmax(float *x, size_t n);
+/* Takes count tokens, from 1 to FORWARD_BATCH and each below vocab, at this position (below steps)
+   and those that follow; all before have been taken since position 0. Fills as many rows of
+   state->logits, from the first on, with the logits after the last of them as are wanted, at most
+   count. */
+void forward(const struct model *model, struct state *state, struct team *team, const int *tokens,
+	     size_t count, size_t position, size_t wanted);
 
 #endif

@@ -5,8 +5,8 @@
 #include "runtime-demo/forward.h"
 #include "runtime-demo/sampler.h"
 #include "runtime-demo/text_out.h"
+#include "runtime-demo/whole_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,99 +47,119 @@ struct writer {
 	struct text_out out;
 	struct state state;
 	struct team *team;
-	char *piece;  /* [tokenizer_longest()] */
-	FILE *logits; /* NULL: not wanted */
+	char *piece;              /* [tokenizer_longest()] */
+	struct whole_file logits; /* not open: not wanted */
 };
 
 static int begin(struct writer *w, size_t steps, struct diag *diag)
 {
 	const char *file = w->options->logits_file;
+	const struct config *config = &w->model->config;
 
-	if (state_allocate(&w->state, &w->model->config, steps, diag) != 0)
+	if (state_allocate(&w->state, config, steps, diag) != 0 ||
+	    sampler_start(&w->sampler, &w->options->sampling, config->vocab, diag) != 0)
 		return -1;
 	w->piece = diag_allocate(tokenizer_longest(w->tokenizer), 1, diag);
 	w->team = w->piece ? team_start(w->options->threads, diag) : NULL;
 	if (w->team == NULL)
 		return -1;
-	w->logits = file ? fopen(file, "wb") : NULL;
-	if (file != NULL && w->logits == NULL)
-		return diag_fail(diag, "cannot write '%s': %s", file, strerror(errno));
-	w->sampler.temperature = (float)w->options->temperature;
-	sampler_seed(&w->sampler, w->options->seed);
+	w->out.line_begins = true;
 	w->out.skip_space = *w->options->prompt == '\0' && tokenizer_strips_space(w->tokenizer);
-	return 0;
+	return file ? whole_file_open(&w->logits, file, diag) : 0;
 }
 
-static int end(struct writer *w, struct diag *diag)
+static void end(struct writer *w)
 {
-	int result = 0;
-
-	if (w->logits != NULL && (ferror(w->logits) | fclose(w->logits)) != 0)
-		result = diag_fail(diag, "cannot write '%s': %s", w->options->logits_file,
-				   strerror(errno));
+	whole_file_abandon(&w->logits);
 	team_end(w->team);
+	sampler_free(&w->sampler);
 	state_free(&w->state);
 	free(w->piece);
-	return result;
 }
 
-static void show(struct writer *w, int token)
+/* Runs the prompt, and leaves the logits after its last token in the first row. */
+static int run_prompt(struct writer *w, const struct ids *prompt, struct diag *diag)
 {
-	if (!tokenizer_is_special(w->tokenizer, token))
-		text_out_write(&w->out, w->piece, tokenizer_decode(w->tokenizer, token, w->piece));
+	const size_t vocab = w->model->config.vocab;
+	float *logits = w->state.logits;
+	size_t count, wanted = 1;
+
+	for (size_t at = 0; at < prompt->count; at += count) {
+		count = prompt->count - at < FORWARD_BATCH ? prompt->count - at : FORWARD_BATCH;
+		wanted = w->logits.stream ? count : at + count == prompt->count;
+		forward(w->model, &w->state, w->team, prompt->at + at, count, at, wanted);
+		if (w->logits.stream != NULL)
+			fwrite(logits, sizeof(float), wanted * vocab, w->logits.stream);
+	}
+	memmove(logits, logits + (wanted - 1) * vocab, vocab * sizeof(float));
+	return w->logits.stream ? whole_file_finish(&w->logits, diag) : 0;
+}
+
+static int show(struct writer *w, int token, struct diag *diag)
+{
+	size_t n;
+
+	if (tokenizer_is_special(w->tokenizer, token))
+		return 0;
+	n = tokenizer_decode(w->tokenizer, token, w->piece);
+	return text_out_write(&w->out, w->piece, n, diag);
 }
 
 /* Runs the prompt, then writes at most so many tokens. */
-static void write_text(struct writer *w, const struct ids *prompt, size_t wanted,
-		       struct generated *generated)
+static int write_tokens(struct writer *w, struct ids *tokens, size_t wanted,
+			struct generated *generated, struct diag *diag)
 {
 	const struct config *config = &w->model->config;
-	int token = prompt->at[0];
 
-	fputs(w->options->prompt, stdout);
-	fflush(stdout);
-	for (size_t position = 0;; position++) {
-		const bool in_prompt = position + 1 < prompt->count;
+	if (text_out_raw(&w->out, w->options->prompt, strlen(w->options->prompt), diag) != 0 ||
+	    run_prompt(w, tokens, diag) != 0)
+		return -1;
+	while (generated->tokens < wanted) {
+		const int token =
+		    sampler_next(&w->sampler, w->state.logits, tokens->at, tokens->count, diag);
 
-		forward(w->model, &w->state, w->team, token, position,
-			!in_prompt || w->logits != NULL);
-		if (w->logits != NULL && position < prompt->count)
-			fwrite(w->state.logits, sizeof(float), config->vocab, w->logits);
-		if (in_prompt) {
-			token = prompt->at[position + 1];
-			continue;
-		}
-		if (generated->tokens == wanted)
-			break;
-		token = sampler_next(&w->sampler, w->state.logits, config->vocab);
 		if (generated->tokens == 0)
 			generated->first_token = clock_seconds();
+		if (token < 0)
+			return -1;
 		if (config_ends_text(config, token))
 			break;
-		show(w, token);
-		if (++generated->tokens == wanted)
-			break;
+		if (show(w, token, diag) != 0 || ids_append(tokens, token, diag) != 0)
+			return -1;
+		if (++generated->tokens < wanted)
+			forward(w->model, &w->state, w->team, &token, 1, tokens->count - 1, 1);
 	}
-	text_out_end(&w->out);
+	return 0;
+}
+
+static int write_text(struct writer *w, struct ids *tokens, size_t wanted,
+		      struct generated *generated, struct diag *diag)
+{
+	struct diag ending;
+
+	if (write_tokens(w, tokens, wanted, generated, diag) == 0)
+		return text_out_end(&w->out, diag);
+	if (!w->out.line_begins)
+		(void)text_out_end(&w->out, &ending); /* why it ends is more than that */
+	return -1;
 }
 
 int generate(const struct model *model, const struct tokenizer *tokenizer,
-	     const struct options *options, const struct ids *prompt, struct generated *generated,
+	     const struct options *options, struct ids *tokens, struct generated *generated,
 	     struct diag *diag)
 {
-	const size_t room = model->config.context - prompt->count;
+	const size_t room = model->config.context - tokens->count;
 	const size_t wanted = options->tokens < room ? options->tokens : room;
 	struct writer writer = {.model = model, .tokenizer = tokenizer, .options = options};
-	struct diag ending;
+	int result;
 
 	*generated = (struct generated){0};
-	if (begin(&writer, prompt->count + wanted, diag) != 0) {
-		end(&writer, &ending);
-		return -1;
-	}
-	write_text(&writer, prompt, wanted, generated);
-	if (generated->tokens == room && options->tokens > room)
+	result = begin(&writer, tokens->count + wanted, diag);
+	if (result == 0)
+		result = write_text(&writer, tokens, wanted, generated, diag);
+	end(&writer);
+	if (result == 0 && generated->tokens == room && options->tokens > room)
 		fprintf(stderr, "entrofs-run: stopped at the model's context of %zu tokens\n",
 			model->config.context);
-	return end(&writer, diag);
+	return result;
 }

@@ -22,9 +22,12 @@ double clock_seconds(void);
 int generate_prompt(const struct tokenizer *tokenizer, const struct config *config,
 		    const struct options *options, struct ids *prompt, struct diag *diag);
 
-/* Writes the prompt and what the model makes of it to the standard output. */
+/* Writes the prompt and what the model makes of it to the standard output, each token when it is
+   known. Appends to the prompt's tokens what is written. On failure, too, the last line of the text
+   is ended, if there can be one. Errors: see diag.h; the text is empty if whoever read the output
+   is gone. */
 int generate(const struct model *model, const struct tokenizer *tokenizer,
-	     const struct options *options, const struct ids *prompt, struct generated *generated,
+	     const struct options *options, struct ids *tokens, struct generated *generated,
 	     struct diag *diag);
 
 #endif

@@ -2,13 +2,11 @@
 /* manifest.c - quantized/manifest.json of a model folder. */
 #include "runtime-demo/manifest.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { MANIFEST_LIMIT = 64 << 20 }; /* bytes: some 200,000 tensors */
+/* Bytes: some 200,000 tensors, and what parsing them takes. */
+enum { MANIFEST_LIMIT = 64 << 20, MANIFEST_BUDGET = 256 << 20 };
 
 static int index_entries(const json_t *tensors, json_t *entries, struct diag *diag)
 {
@@ -17,43 +15,45 @@ static int index_entries(const json_t *tensors, json_t *entries, struct diag *di
 		const char *name = json_string_value(json_object_get(entry, "name"));
 
 		if (name == NULL)
-			return diag_fail(diag, "cannot use 'manifest.json': tensor %zu has no name",
-					 i);
+			return diag_fail(diag, "tensor %zu has no name", i);
 		if (json_object_get(entries, name) != NULL)
-			return diag_fail(
-			    diag, "cannot use 'manifest.json': tensor '%s' is listed twice", name);
+			return diag_fail(diag, "tensor '%.200s' is listed twice", name);
 		if (json_object_set(entries, name, entry) != 0)
-			return diag_fail(diag, "cannot use 'manifest.json': out of memory");
+			return diag_fail(diag, "out of memory");
 	}
 	return 0;
 }
 
+static int index_manifest(const json_t *json, struct manifest *manifest, struct diag *diag)
+{
+	const json_t *tensors = json_object_get(json, "tensors");
+
+	manifest->entries = json_object();
+	if (json_integer_value(json_object_get(json, "format")) != 1)
+		return diag_fail(diag, "its format is not 1");
+	if (!json_is_array(tensors))
+		return diag_fail(diag, "it lists no tensors");
+	return index_entries(tensors, manifest->entries, diag);
+}
+
 static int read_manifest(struct manifest *manifest, struct diag *diag)
 {
-	json_t *json = file_read_json(manifest->folder, "manifest.json", MANIFEST_LIMIT, diag);
-	const json_t *tensors = json_object_get(json, "tensors");
+	json_t *json = file_read_json(&manifest->folder, "manifest.json", MANIFEST_LIMIT,
+				      MANIFEST_BUDGET, diag);
 	int result;
 
 	if (json == NULL)
 		return -1;
-	manifest->entries = json_object();
-	if (json_integer_value(json_object_get(json, "format")) != 1)
-		result = diag_fail(diag, "cannot use 'manifest.json': its format is not 1");
-	else if (!json_is_array(tensors))
-		result = diag_fail(diag, "cannot use 'manifest.json': it lists no tensors");
-	else
-		result = index_entries(tensors, manifest->entries, diag);
+	result = index_manifest(json, manifest, diag);
 	json_decref(json);
-	return result;
+	return result == 0 ? 0 : file_blame(&manifest->folder, "manifest.json", diag);
 }
 
-int manifest_open(int model, struct manifest *manifest, struct diag *diag)
+int manifest_open(const struct folder *model, struct manifest *manifest, struct diag *diag)
 {
 	*manifest = (struct manifest){0};
-	manifest->folder = openat(model, "quantized", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (manifest->folder < 0)
-		return diag_fail(diag, "cannot open 'quantized': %s", strerror(errno));
-	if (read_manifest(manifest, diag) == 0)
+	if (folder_open(model, "quantized", &manifest->folder, diag) == 0 &&
+	    read_manifest(manifest, diag) == 0)
 		return 0;
 	manifest_close(manifest);
 	return -1;
@@ -62,7 +62,7 @@ int manifest_open(int model, struct manifest *manifest, struct diag *diag)
 void manifest_close(struct manifest *manifest)
 {
 	json_decref(manifest->entries);
-	close(manifest->folder);
+	folder_close(&manifest->folder);
 }
 
 /* True for a relative path none of whose parts is "..". */
@@ -86,15 +86,12 @@ static int read_codes(const json_t *entry, const char *name, struct tensor *tens
 	const json_t *zero = json_object_get(entry, "zero_point");
 
 	if (bits != 8 && bits != 4)
-		return diag_fail(diag, "cannot use tensor '%s': its bits are neither 8 nor 4",
-				 name);
+		return diag_fail(diag, "tensor '%s': its bits are neither 8 nor 4", name);
 	if (!json_is_number(scale) || !isfinite((float)json_number_value(scale)))
-		return diag_fail(diag, "cannot use tensor '%s': its scale is not one finite number",
-				 name);
+		return diag_fail(diag, "tensor '%s': its scale is not one finite number", name);
 	if (!json_is_integer(zero) || json_integer_value(zero) < INT32_MIN ||
 	    json_integer_value(zero) > INT32_MAX)
-		return diag_fail(
-		    diag, "cannot use tensor '%s': its zero_point is not one whole number", name);
+		return diag_fail(diag, "tensor '%s': its zero_point is not one whole number", name);
 	tensor->kind = bits == 8 ? TENSOR_U8 : TENSOR_U4;
 	tensor->scale = (float)json_number_value(scale);
 	tensor->zero_point = (float)json_integer_value(zero);
@@ -124,36 +121,48 @@ static int read_encoding(const json_t *entry, const char *name, struct tensor *t
 			return kept[i].bits;
 		}
 	}
-	return diag_fail(diag, "cannot use tensor '%s': its bits and dtype are not known", name);
+	return diag_fail(diag, "tensor '%s': its bits and dtype are not known", name);
 }
 
-int manifest_tensor(const struct manifest *manifest, const char *name, size_t rows, size_t cols,
-		    struct tensor *tensor, struct diag *diag)
+/* All of manifest_tensor() but the file; *bytes of it are needed. */
+static int read_entry(const json_t *entry, const char *name, size_t rows, size_t cols,
+		      struct tensor *tensor, size_t *bytes, struct diag *diag)
 {
-	const json_t *entry = json_object_get(manifest->entries, name);
 	const json_t *shape = json_object_get(entry, "shape");
 	const char *file = json_string_value(json_object_get(entry, "file"));
 	const size_t dimensions = rows == 0 ? 1 : 2, wanted[2] = {rows == 0 ? cols : rows, cols};
 	size_t numbers, total;
 	int bits;
 
-	*tensor = (struct tensor){.rows = rows == 0 ? 1 : rows, .cols = cols};
 	if (entry == NULL)
-		return diag_fail(diag, "cannot use 'manifest.json': tensor '%s' is missing", name);
+		return diag_fail(diag, "tensor '%s' is missing", name);
 	for (size_t i = 0; i < dimensions; i++)
 		if (json_array_size(shape) != dimensions ||
+		    !json_is_integer(json_array_get(shape, i)) ||
 		    json_integer_value(json_array_get(shape, i)) != (json_int_t)wanted[i])
 			return diag_fail(
-			    diag, "cannot use tensor '%s': its shape is not what config.json says",
-			    name);
+			    diag, "tensor '%s': its shape is not what config.json says", name);
 	if (file == NULL || !stays_inside(file))
-		return diag_fail(diag, "cannot use tensor '%s': its file is not inside the folder",
-				 name);
+		return diag_fail(diag, "tensor '%s': its file is not inside the folder", name);
 	bits = read_encoding(entry, name, tensor, diag);
 	if (bits < 0)
 		return -1;
 	if (__builtin_mul_overflow(tensor->rows, cols, &numbers) ||
 	    __builtin_mul_overflow(numbers, (size_t)bits, &total) || total > SIZE_MAX - 7)
-		return diag_fail(diag, "cannot use tensor '%s': its shape is too large", name);
-	return file_map(manifest->folder, file, (total + 7) / 8, &tensor->file, diag);
+		return diag_fail(diag, "tensor '%s': its shape is too large", name);
+	*bytes = (total + 7) / 8;
+	return 0;
+}
+
+int manifest_tensor(const struct manifest *manifest, const char *name, size_t rows, size_t cols,
+		    struct tensor *tensor, struct diag *diag)
+{
+	const json_t *entry = json_object_get(manifest->entries, name);
+	size_t bytes = 0;
+
+	*tensor = (struct tensor){.rows = rows == 0 ? 1 : rows, .cols = cols};
+	if (read_entry(entry, name, rows, cols, tensor, &bytes, diag) != 0)
+		return file_blame(&manifest->folder, "manifest.json", diag);
+	return file_map(&manifest->folder, json_string_value(json_object_get(entry, "file")), bytes,
+			&tensor->file, diag);
 }

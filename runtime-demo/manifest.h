@@ -11,12 +11,12 @@
 #include <jansson.h>
 
 struct manifest {
-	int folder;      /* open: holds the manifest and the files it names */
-	json_t *entries; /* by tensor name */
+	struct folder folder; /* holds the manifest and the files it names */
+	json_t *entries;      /* by tensor name */
 };
 
 /* On success, end with manifest_close(). Errors: see diag.h. */
-int manifest_open(int model, struct manifest *manifest, struct diag *diag);
+int manifest_open(const struct folder *model, struct manifest *manifest, struct diag *diag);
 void manifest_close(struct manifest *manifest);
 
 /* Maps the tensor of this name, which must be of this shape; rows 0: one dimension. The caller ends

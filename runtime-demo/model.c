@@ -27,7 +27,7 @@ static int load_matrix(struct model *model, const struct manifest *manifest, con
 {
 	if (manifest_tensor(manifest, name, rows, cols, tensor, diag) != 0)
 		return -1;
-	model->bytes_mapped += tensor->file.mapped ? tensor->file.size : 0;
+	model->bytes_mapped += tensor->file.mapping ? tensor->file.size : 0;
 	return 0;
 }
 
@@ -90,7 +90,8 @@ static int load_tensors(struct model *model, const struct manifest *manifest, st
 	return 0;
 }
 
-int model_load(int folder, const struct config *config, struct model *model, struct diag *diag)
+int model_load(const struct folder *folder, const struct config *config, struct model *model,
+	       struct diag *diag)
 {
 	struct manifest manifest;
 	int result;

@@ -29,9 +29,10 @@ struct model {
 	uint64_t bytes_mapped;
 };
 
-/* Maps the files that quantized/manifest.json in the open folder names. On failure, too, end with
+/* Maps the files that quantized/manifest.json in the folder names. On failure, too, end with
    model_free(). Errors: see diag.h. */
-int model_load(int folder, const struct config *config, struct model *model, struct diag *diag);
+int model_load(const struct folder *folder, const struct config *config, struct model *model,
+	       struct diag *diag);
 
 /* Does nothing to a zeroed one. */
 void model_free(struct model *model);

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* tensor.c - a matrix in a file, and a vector times it. */
+/*
+ * tensor.c - a matrix in a file, and vectors times it.
+ *
+ * A row is multiplied with all vectors of a batch while its codes are at hand as floats: turning
+ * them into floats, and fetching them from memory, then costs a batch what it costs one vector.
+ */
 #include "runtime-demo/tensor.h"
+
+#include "runtime-demo/numbers.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -30,6 +37,63 @@ static float bf16_to_float(uint16_t high)
 	return value;
 }
 
+/* Two codes to a byte, the first in the low nibble. A row of an odd number of weights leaves the
+   next one to begin in a high nibble. */
+static void unpack_nibbles(const uint8_t *packed, size_t first, size_t count,
+			   uint8_t *restrict codes)
+{
+	const uint8_t *from = packed + first / 2;
+	size_t pairs;
+
+	if (first % 2 == 1 && count > 0) {
+		*codes++ = *from++ >> 4;
+		count--;
+	}
+	pairs = count / 2;
+	for (size_t i = 0; i < pairs; i++) {
+		codes[2 * i] = from[i] & 15;
+		codes[2 * i + 1] = from[i] >> 4;
+	}
+	if (count % 2 == 1)
+		codes[count - 1] = from[pairs] & 15;
+}
+
+/* Codes of a coded matrix; packed ones are unpacked into the room given for count of them. */
+static const uint8_t *read_codes(const struct tensor *w, size_t first, size_t count, uint8_t *room)
+{
+	if (w->kind == TENSOR_U8)
+		return w->file.bytes + first;
+	unpack_nibbles(w->file.bytes, first, count, room);
+	return room;
+}
+
+static bool is_coded(const struct tensor *w)
+{
+	return w->kind == TENSOR_U8 || w->kind == TENSOR_U4;
+}
+
+/* Weights are read in parts of so many. */
+enum { PART = 1024 };
+
+static size_t part_of(size_t left)
+{
+	return left < PART ? left : PART;
+}
+
+static void read_coded_values(const struct tensor *w, size_t first, size_t count, float *out)
+{
+	uint8_t room[PART];
+
+	for (size_t done = 0, part; done < count; done += part) {
+		const uint8_t *codes;
+
+		part = part_of(count - done);
+		codes = read_codes(w, first + done, part, room);
+		for (size_t i = 0; i < part; i++)
+			out[done + i] = w->scale * ((float)codes[i] - w->zero_point);
+	}
+}
+
 void tensor_values(const struct tensor *tensor, size_t first, size_t count, float *out)
 {
 	const uint8_t *data = tensor->file.bytes;
@@ -38,15 +102,8 @@ void tensor_values(const struct tensor *tensor, size_t first, size_t count, floa
 
 	switch (tensor->kind) {
 	case TENSOR_U8:
-		for (size_t i = 0; i < count; i++)
-			out[i] = tensor->scale * ((float)data[first + i] - tensor->zero_point);
-		break;
 	case TENSOR_U4:
-		for (size_t i = first; i < first + count; i++) {
-			const int code = data[i / 2] >> (i % 2 * 4) & 15;
-
-			out[i - first] = tensor->scale * ((float)code - tensor->zero_point);
-		}
+		read_coded_values(tensor, first, count, out);
 		break;
 	case TENSOR_F64:
 		for (size_t i = 0; i < count; i++)
@@ -65,72 +122,68 @@ void tensor_values(const struct tensor *tensor, size_t first, size_t count, floa
 		break;
 	}
 }
-static float dot_u8(const uint8_t *codes, const float *x, size_t n)
+
+/* A product that is being computed: see tensor_multiply(). */
+struct product {
+	const struct tensor *w;
+	const float *x;
+	size_t count;
+	float x_sums[TENSOR_MAX_BATCH]; /* of each vector */
+	float *y;
+};
+
+/* Adds the products of count weights, which are the row's from column on, to those of each vector.
+ */
+static void add_part(const struct product *p, size_t first, size_t column, size_t count,
+		     struct lanes *sums)
 {
-	float sum = 0;
+	const struct tensor *w = p->w;
+	uint8_t room[PART];
+	float factors[PART];
 
-	for (size_t i = 0; i < n; i++)
-		sum += (float)codes[i] * x[i];
-	return sum;
-}
+	if (is_coded(w)) {
+		const uint8_t *codes = read_codes(w, first + column, count, room);
 
-/* Two codes to a byte, the first in the low nibble. A row of an odd number of weights leaves the
-   next one to begin in a high nibble: that one weight is taken first. */
-static float dot_u4(const uint8_t *packed, size_t first, const float *x, size_t n)
-{
-	float sum = 0;
-	size_t pairs;
-
-	packed += first / 2;
-	if (first % 2 == 1) {
-		sum = (float)(*packed++ >> 4) * *x++;
-		n--;
+		for (size_t i = 0; i < count; i++)
+			factors[i] = (float)codes[i];
+	} else {
+		tensor_values(w, first + column, count, factors);
 	}
-	pairs = n / 2;
-	for (size_t i = 0; i < pairs; i++)
-		sum += (float)(packed[i] & 15) * x[2 * i] + (float)(packed[i] >> 4) * x[2 * i + 1];
-	if (n % 2 == 1)
-		sum += (float)(packed[pairs] & 15) * x[n - 1];
-	return sum;
+	for (size_t i = 0; i < p->count; i++)
+		lanes_add(&sums[i], factors, p->x + i * w->cols + column, count);
 }
 
-float tensor_dot(const float *a, const float *b, size_t n)
+/* One row of W with all vectors, codes as they are. */
+static void multiply_factors(const struct product *p, size_t first, float *products)
 {
-	float sum = 0;
+	const struct tensor *w = p->w;
+	struct lanes sums[TENSOR_MAX_BATCH];
 
-	for (size_t i = 0; i < n; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
-static float dot_kept(const struct tensor *tensor, size_t first, const float *x, size_t n)
-{
-	float values[256], sum = 0;
-
-	for (size_t done = 0, part; done < n; done += part) {
-		part = n - done < 256 ? n - done : 256;
-		tensor_values(tensor, first + done, part, values);
-		sum += tensor_dot(values, x + done, part);
+	memset(sums, 0, p->count * sizeof(*sums));
+	for (size_t done = 0, part; done < w->cols; done += part) {
+		part = part_of(w->cols - done);
+		add_part(p, first, done, part, sums);
 	}
-	return sum;
+	for (size_t i = 0; i < p->count; i++)
+		products[i] = lanes_total(&sums[i]);
 }
 
-/* y = W x for these rows of W, x_sum being the sum of x. */
-static void multiply_rows(const struct tensor *w, const float *x, float x_sum, float *y,
-			  size_t from, size_t to)
+static void multiply_row(const struct product *p, size_t row)
 {
-	for (size_t row = from; row < to; row++) {
-		const size_t first = row * w->cols;
+	const struct tensor *w = p->w;
+	const size_t first = row * w->cols;
+	float products[TENSOR_MAX_BATCH];
+	uint8_t room[PART];
 
-		if (w->kind == TENSOR_U8)
-			y[row] = w->scale * (dot_u8(w->file.bytes + first, x, w->cols) -
-					     w->zero_point * x_sum);
-		else if (w->kind == TENSOR_U4)
-			y[row] = w->scale *
-				 (dot_u4(w->file.bytes, first, x, w->cols) - w->zero_point * x_sum);
-		else
-			y[row] = dot_kept(w, first, x, w->cols);
-	}
+	/* For one vector codes need not become floats in memory. */
+	if (p->count == 1 && (w->kind == TENSOR_U8 || (w->kind == TENSOR_U4 && w->cols <= PART)))
+		products[0] = numbers_dot_codes(read_codes(w, first, w->cols, room), p->x, w->cols);
+	else
+		multiply_factors(p, first, products);
+	for (size_t i = 0; i < p->count; i++)
+		p->y[i * w->rows + row] =
+		    is_coded(w) ? w->scale * (products[i] - w->zero_point * p->x_sums[i])
+				: products[i];
 }
 
 struct member {
@@ -145,18 +198,16 @@ struct team {
 	pthread_mutex_t starting; /* held until all threads are there, or one could not be made */
 	pthread_barrier_t start, end;
 	bool dissolved; /* go home */
-	const struct tensor *w;
-	const float *x;
-	float x_sum;
-	float *y;
+	struct product product;
 };
 
 static void do_share(const struct team *team, size_t number)
 {
-	const size_t rows = team->w->rows, share = rows / team->count;
+	const size_t rows = team->product.w->rows, share = rows / team->count;
+	const size_t end = number + 1 == team->count ? rows : (number + 1) * share;
 
-	multiply_rows(team->w, team->x, team->x_sum, team->y, number * share,
-		      number + 1 == team->count ? rows : (number + 1) * share);
+	for (size_t row = number * share; row < end; row++)
+		multiply_row(&team->product, row);
 }
 
 static void *run_member(void *argument)
@@ -236,21 +287,20 @@ void team_end(struct team *team)
 	free_team(team);
 }
 
-/* y = W x; below some size the threads would wait for each other longer than they work. */
-void tensor_multiply(struct team *team, const struct tensor *w, const float *x, float *y)
+void tensor_multiply(struct team *team, const struct tensor *w, const float *x, size_t count,
+		     float *y)
 {
-	float sum = 0;
+	struct product *p = &team->product;
 
-	for (size_t i = 0; i < w->cols; i++)
-		sum += x[i];
-	if (team->count == 1 || w->rows * w->cols < 1u << 16) {
-		multiply_rows(w, x, sum, y, 0, w->rows);
+	*p = (struct product){.w = w, .x = x, .count = count, .y = y};
+	for (size_t i = 0; i < count; i++)
+		p->x_sums[i] = numbers_sum(x + i * w->cols, w->cols);
+	/* Below some size the threads would wait for each other longer than they work. */
+	if (team->count == 1 || w->rows * w->cols < (1u << 16) / count) {
+		for (size_t row = 0; row < w->rows; row++)
+			multiply_row(p, row);
 		return;
 	}
-	team->w = w;
-	team->x = x;
-	team->x_sum = sum;
-	team->y = y;
 	pthread_barrier_wait(&team->start);
 	do_share(team, 0);
 	pthread_barrier_wait(&team->end);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tensor.h - a matrix in a file, and a vector times it.
+ * tensor.h - a matrix in a file, and vectors times it.
  *
  * Matrices stay as they are on disk, uint8 or packed uint4 codes: a weight is
  * scale * (code - zero_point), so a row times a vector is
@@ -44,10 +44,11 @@ struct team;
 struct team *team_start(size_t members, struct diag *diag);
 void team_end(struct team *team); /* NULL is fine */
 
-/* y[rows] = W x[cols]. */
-void tensor_multiply(struct team *team, const struct tensor *w, const float *x, float *y);
+enum { TENSOR_MAX_BATCH = 32 };
 
-/* The sum of a[i] * b[i]. */
-float tensor_dot(const float *a, const float *b, size_t n);
+/* y[i] = W x[i] for each of count vectors, at most TENSOR_MAX_BATCH; x is [count, cols] and y is
+   [count, rows]. A vector's product does not depend on those it is computed with. */
+void tensor_multiply(struct team *team, const struct tensor *w, const float *x, size_t count,
+		     float *y);
 
 #endif

@@ -61,17 +61,21 @@ static void set_alphabet(struct tokenizer *t)
 }
 
 /* A token <0xNN> for each byte of a character that has none. */
-static void set_fallback(struct tokenizer *t, const json_t *model)
+static int set_fallback(struct tokenizer *t, const json_t *model, struct diag *diag)
 {
-	const char *unknown = json_string_value(json_object_get(model, "unk_token"));
-	const bool fallback = !option_is_unset(model, "byte_fallback");
+	const json_t *unknown = json_object_get(model, "unk_token");
+	const char *name = json_string_value(unknown);
 	char text[8];
 
-	t->unknown = unknown ? vocabulary_find(&t->vocabulary, unknown, strlen(unknown)) : -1;
+	t->unknown = name ? vocabulary_find(&t->vocabulary, name, strlen(name)) : -1;
+	if (unknown != NULL && !json_is_null(unknown) && t->unknown < 0)
+		return diag_fail(diag, "its unk_token is not a text of its vocabulary");
 	for (unsigned byte = 0; byte < 256; byte++) {
 		snprintf(text, sizeof(text), "<0x%02X>", byte);
-		t->byte_ids[byte] = fallback ? vocabulary_find(&t->vocabulary, text, 6) : -1;
+		t->byte_ids[byte] =
+		    t->rules.byte_fallback ? vocabulary_find(&t->vocabulary, text, 6) : -1;
 	}
+	return 0;
 }
 
 static int read_tokenizer(struct tokenizer *t, size_t vocab, struct diag *diag)
@@ -85,10 +89,9 @@ static int read_tokenizer(struct tokenizer *t, size_t vocab, struct diag *diag)
 	for (size_t i = 0; i < t->vocabulary.count; i++)
 		if (t->vocabulary.tokens[i].length > t->longest)
 			t->longest = t->vocabulary.tokens[i].length;
-	if (t->rules.style == BYTE_LEVEL)
-		set_alphabet(t);
-	else
-		set_fallback(t, model);
+	if (t->rules.style == CHARACTERS)
+		return set_fallback(t, model, diag);
+	set_alphabet(t);
 	return 0;
 }
 
@@ -294,13 +297,19 @@ int tokenizer_encode_bare(const struct tokenizer *t, const char *text, size_t n,
 	return encode_piece(t, text + begin, n - begin, begin == 0, ids, diag);
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, struct ids *ids,
-		     struct diag *diag)
+int tokenizer_prefix(const struct tokenizer *t, struct ids *ids, struct diag *diag)
 {
 	for (size_t i = 0; i < t->rules.prefix_count; i++)
 		if (ids_append(ids, t->rules.prefix[i], diag) != 0)
 			return -1;
-	if (tokenizer_encode_bare(t, text, size, ids, diag) != 0)
+	return 0;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, struct ids *ids,
+		     struct diag *diag)
+{
+	if (tokenizer_prefix(t, ids, diag) != 0 ||
+	    tokenizer_encode_bare(t, text, size, ids, diag) != 0)
 		return -1;
 	for (size_t i = 0; i < t->rules.suffix_count; i++)
 		if (ids_append(ids, t->rules.suffix[i], diag) != 0)

@@ -43,6 +43,9 @@ int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t
 int tokenizer_encode_bare(const struct tokenizer *tokenizer, const char *text, size_t size,
 			  struct ids *ids, struct diag *diag);
 
+/* Appends what the post-processor puts before a text. */
+int tokenizer_prefix(const struct tokenizer *tokenizer, struct ids *ids, struct diag *diag);
+
 /* The most bytes that one token stands for. */
 size_t tokenizer_longest(const struct tokenizer *tokenizer);
 

@@ -20,10 +20,9 @@ static int read_id(const json_t *number, const char *text, size_t limit, int *id
 	const json_int_t value = json_integer_value(number);
 
 	if (!json_is_integer(number) || value < 0 || (uint64_t)value >= limit)
-		return diag_fail(
-		    diag,
-		    "cannot use 'tokenizer.json': the id of '%s' is not below the model's %zu",
-		    text, limit);
+		return diag_fail(diag,
+				 "the id of '%.100s' is not a whole number below the model's %zu",
+				 text, limit);
 	*id = (int)value;
 	return 0;
 }
@@ -53,8 +52,7 @@ static int add_token(struct vocabulary *v, const char *text, int id, struct diag
 	if (reserve(v, id, diag) != 0)
 		return -1;
 	if (v->tokens[id].text != NULL)
-		return diag_fail(
-		    diag, "cannot use 'tokenizer.json': token %d ('%s') is given twice", id, text);
+		return diag_fail(diag, "token %d ('%.100s') is given twice", id, text);
 	v->tokens[id] = (struct token){.text = text, .length = strlen(text)};
 	return 0;
 }
@@ -90,6 +88,14 @@ static int compare_texts(const void *a, const void *b, void *tokens)
 	return strcmp(first->text, second->text);
 }
 
+/* Absent, null, true or false. */
+static bool is_flag(const json_t *json, const char *key)
+{
+	const json_t *value = json_object_get(json, key);
+
+	return value == NULL || json_is_null(value) || json_is_boolean(value);
+}
+
 /* One entry, which may be of the vocabulary, too: then with the same id. */
 static int add_added(struct vocabulary *v, const json_t *entry, size_t number, size_t limit,
 		     struct diag *diag)
@@ -98,19 +104,17 @@ static int add_added(struct vocabulary *v, const json_t *entry, size_t number, s
 	int id = -1, known;
 
 	if (text == NULL || *text == '\0')
-		return diag_fail(
-		    diag, "cannot use 'tokenizer.json': added token %zu has no content", number);
+		return diag_fail(diag, "added token %zu has no content", number);
+	if (!is_flag(entry, "special") || !is_flag(entry, "normalized"))
+		return diag_fail(diag, "an option of '%.100s' is neither true nor false", text);
 	if (!option_is_unset(entry, "lstrip") || !option_is_unset(entry, "rstrip") ||
 	    !option_is_unset(entry, "single_word"))
-		return diag_fail(
-		    diag, "cannot use 'tokenizer.json': the options of '%s' are not supported",
-		    text);
+		return diag_fail(diag, "the options of '%.100s' are not supported", text);
 	if (read_id(json_object_get(entry, "id"), text, limit, &id, diag) != 0)
 		return -1;
 	known = vocabulary_find(v, text, strlen(text));
 	if ((known >= 0 && known != id) || (known == id && v->tokens[id].added))
-		return diag_fail(
-		    diag, "cannot use 'tokenizer.json': token %d ('%s') is given twice", id, text);
+		return diag_fail(diag, "token %d ('%.100s') is given twice", id, text);
 	if (known < 0 && add_token(v, text, id, diag) != 0)
 		return -1;
 	v->tokens[id].added = true;
@@ -121,6 +125,8 @@ static int add_added(struct vocabulary *v, const json_t *entry, size_t number, s
 
 static int read_added(struct vocabulary *v, const json_t *added, size_t limit, struct diag *diag)
 {
+	if (added != NULL && !json_is_null(added) && !json_is_array(added))
+		return diag_fail(diag, "its added_tokens are not a list");
 	v->added = diag_allocate(json_array_size(added), sizeof(*v->added), diag);
 	if (v->added == NULL)
 		return -1;
@@ -131,9 +137,8 @@ static int read_added(struct vocabulary *v, const json_t *added, size_t limit, s
 		qsort_r(v->added, v->added_count, sizeof(*v->added), compare_texts, v->tokens);
 	for (size_t i = 1; i < v->added_count; i++)
 		if (compare_texts(&v->added[i - 1], &v->added[i], v->tokens) == 0)
-			return diag_fail(
-			    diag, "cannot use 'tokenizer.json': token %d ('%s') is given twice",
-			    v->added[i], v->tokens[v->added[i]].text);
+			return diag_fail(diag, "token %d ('%.100s') is given twice", v->added[i],
+					 v->tokens[v->added[i]].text);
 	return 0;
 }
 
@@ -196,9 +201,8 @@ static int read_merge(const struct vocabulary *v, const json_t *line, size_t ran
 	size_t left_length, right_length;
 	char *both;
 
-	if (left == NULL || right == NULL)
-		return diag_fail(diag, "cannot use 'tokenizer.json': merge %zu is not a pair",
-				 rank);
+	if (left == NULL || right == NULL || (text == NULL && json_array_size(line) != 2))
+		return diag_fail(diag, "merge %zu is not a pair", rank);
 	left_length = space ? (size_t)(space - text) : strlen(left);
 	right_length = strlen(right);
 	both = diag_allocate(left_length + right_length, 1, diag);
@@ -211,16 +215,16 @@ static int read_merge(const struct vocabulary *v, const json_t *line, size_t ran
 	    vocabulary_find(v, both, left_length + right_length), (uint32_t)rank};
 	free(both);
 	if (merge->left < 0 || merge->right < 0 || merge->result < 0)
-		return diag_fail(
-		    diag, "cannot use 'tokenizer.json': merge %zu is of tokens that do not exist",
-		    rank);
+		return diag_fail(diag, "merge %zu is of tokens that do not exist", rank);
 	return 0;
 }
 
 static int read_merges(struct vocabulary *v, const json_t *lines, struct diag *diag)
 {
+	if (!json_is_array(lines))
+		return diag_fail(diag, "its merges are not a list");
 	if (json_array_size(lines) >= UINT32_MAX)
-		return diag_fail(diag, "cannot use 'tokenizer.json': it has too many merges");
+		return diag_fail(diag, "it has too many merges");
 	v->merge_count = json_array_size(lines);
 	v->merges = diag_allocate(v->merge_count, sizeof(*v->merges), diag);
 	if (v->merges == NULL)
@@ -232,8 +236,7 @@ static int read_merges(struct vocabulary *v, const json_t *lines, struct diag *d
 		qsort(v->merges, v->merge_count, sizeof(*v->merges), compare_pairs);
 	for (size_t i = 1; i < v->merge_count; i++)
 		if (compare_pairs(&v->merges[i - 1], &v->merges[i]) == 0)
-			return diag_fail(diag,
-					 "cannot use 'tokenizer.json': merge %u is given twice",
+			return diag_fail(diag, "merge %u is given twice",
 					 (unsigned)(v->merges[i].rank > v->merges[i - 1].rank
 							? v->merges[i].rank
 							: v->merges[i - 1].rank));

@@ -93,13 +93,19 @@ class Damage(unittest.TestCase):
                 file.write(bytes([byte ^ 0x10]))
             mounted = run(program("entrofs"), image, mount)
             self.assertEqual(mounted.returncode, 0, mounted.stderr)
+            logits = os.path.join(work, "logits")
             try:
-                done = run(program("entrofs-run"), mount, "--prompt=It was")
+                for arguments, text in ((["-pIt was"], "It was\n"), (["-pIt was", "-j3"], "It was\n"), ([], ""),
+                                        (["-pIt was\n", f"--logits={logits}"], "It was\n"),
+                                        ([f"--perplexity={os.path.join(MODEL, 'config.json')}"], "")):
+                    done = run(program("entrofs-run"), mount, *arguments)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertEqual(done.stderr, f"entrofs-run: cannot read '{mount}/quantized/tensors/"
+                                     "model.embed_tokens.weight.u8': Input/output error\n")
+                    self.assertEqual(done.stdout, text)
+                self.assertEqual([name for name in os.listdir(work) if name.startswith("logits")], [])
             finally:
                 self.assertEqual(run("fusermount3", "-u", mount).returncode, 0)
-            self.assertEqual(done.returncode, 1)
-            self.assertEqual(done.stderr, "entrofs-run: cannot read a weight: input/output error\n")
-            self.assertEqual(done.stdout, "It was")
 
 
 if __name__ == "__main__":
