@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tokenizer.c - fuzz target: whatever a tokenizer.json holds, it is refused with a line or encodes
- * and decodes any text within its bounds; and where a round trip is promised, it is kept.
+ * and decodes any text within its bounds, with the post-processor's tokens around it; and where a
+ * round trip is promised, it is kept. Parsing has a budget.
  *
  * Input: 2 bytes, the size of the text (little-endian), the text, then the JSON.
  */
 #include "runtime-demo/tokenizer.h"
+#include "runtime-demo/json.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { VOCAB = 1 << 16 };
+/* Most inputs fit the budget; those of many small values do not. */
+enum { VOCAB = 1 << 16, BUDGET = 128 << 10 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,6 +22,14 @@ static void require(int condition)
 {
 	if (!condition)
 		abort();
+}
+
+/* What went wrong is a line without control characters. */
+static void require_line(const struct diag *diag)
+{
+	require(diag->text[0] != '\0');
+	for (const char *c = diag->text; *c != '\0'; c++)
+		require((unsigned char)*c >= ' ' && *c != 0x7f);
 }
 
 static void *allocate(size_t size)
@@ -67,19 +78,26 @@ static void check_round_trip(const struct tokenizer *t, const char *text, size_t
 
 static void check_text(const struct tokenizer *t, const char *text, size_t n)
 {
-	struct ids bare = {0}, whole = {0};
+	struct ids bare = {0}, whole = {0}, prefix = {0};
 	struct diag diag = {""};
 
 	if (tokenizer_encode_bare(t, text, n, &bare, &diag) == 0) {
 		check_round_trip(t, text, n, &bare);
 		require(tokenizer_encode(t, text, n, &whole, &diag) == 0);
-		require(whole.count >= bare.count);
+		require(tokenizer_prefix(t, &prefix, &diag) == 0);
+		require(whole.count >= prefix.count + bare.count);
+		for (size_t i = 0; i < prefix.count; i++)
+			require(whole.at[i] == prefix.at[i]);
+		for (size_t i = 0; i < bare.count; i++)
+			require(whole.at[prefix.count + i] == bare.at[i]);
 		require(diag.text[0] == '\0');
 	} else {
-		require(diag.text[0] != '\0' && !tokenizer_is_lossless(t));
+		require(!tokenizer_is_lossless(t));
+		require_line(&diag);
 	}
 	free(bare.at);
 	free(whole.at);
+	free(prefix.at);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -92,13 +110,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 + n)
 		return 0;
-	json = json_loadb((const char *)data + 2 + n, size - 2 - n, JSON_REJECT_DUPLICATES, NULL);
-	if (json == NULL)
+	json = bounded_json_load((const char *)data + 2 + n, size - 2 - n, BUDGET, &diag);
+	if (json == NULL) {
+		require_line(&diag);
 		return 0;
+	}
 	tokenizer = tokenizer_create(json, VOCAB, &diag);
 	json_decref(json);
 	if (tokenizer == NULL) {
-		require(diag.text[0] != '\0' && strchr(diag.text, '\n') == NULL);
+		require_line(&diag);
 		return 0;
 	}
 	text = allocate(n); /* exactly, so that the address sanitizer sees the first byte beyond */
