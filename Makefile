@@ -93,12 +93,13 @@ DEMO      := $(filter-out $(DEMO_MAIN),$(wildcard runtime-demo/*.c))
 UNIT      := $(wildcard tests/unit/*.c)
 FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 HOSTILE   := tests/hostile/write.c
-BENCH     := $(wildcard benchmarks/*.c)
+BENCH_MAIN := benchmarks/decode.c benchmarks/dequant.c
+BENCH     := $(filter-out $(BENCH_MAIN),$(wildcard benchmarks/*.c))
 
 programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
 	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) $(BUILD)/mount.entrofs \
 	$(patsubst runtime-demo/%.c,$(BUILD)/%,$(wildcard $(DEMO_MAIN)))
-benchmarks := $(BENCH:%.c=$(BUILD)/%)
+benchmarks := $(BENCH_MAIN:%.c=$(BUILD)/%)
 unit_tests := $(UNIT:%.c=$(BUILD)/%)
 replays    := $(FUZZ:%.c=$(BUILD)/%)
 hostile    := $(HOSTILE:%.c=$(BUILD)/%)
@@ -153,6 +154,7 @@ $(eval $(call archive,quantizer,$(QUANTIZER)))
 $(eval $(call archive,mkfs,$(MKFS)))
 $(eval $(call archive,fs,$(FS)))
 $(eval $(call archive,demo,$(DEMO)))
+$(eval $(call archive,bench,$(BENCH)))
 
 link = $(call say,LD,$@)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ \
 	$(filter %.o,$^) $(filter %.a,$^) $(LIBS)
@@ -191,11 +193,11 @@ $(hostile): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libimage.a $(BUILD)/libcodec.a
 	$(link)
 
 $(benchmarks): LIBS = $(FUSE_LIBS) $(IMAGE_LIBS) $(JSON_LIBS) -llz4 -lm
-$(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(ALL_ARCHIVES)
+$(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(BUILD)/libbench.a $(ALL_ARCHIVES)
 	$(link)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(CODEC) $(IMAGE) $(QUANTIZER) $(MKFS_MAIN) $(MKFS) $(FS_MAIN) $(FS) \
-	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(HOSTILE) $(BENCH))
+	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(HOSTILE) $(BENCH_MAIN) $(BENCH))
 
 # --- targets -----------------------------------------------------------------------------------
 
