@@ -8,8 +8,8 @@
 /* The rows of one data set, with its title, and what the plan cost. */
 void report_table(const struct rows *rows, const struct data *data, const struct plan *plan);
 
-/* A list of objects, one for each data set, codec, kernel and number of threads. -1 after saying
- * why. */
+/* Rows are only of what was verified. A list of objects, one for each data set, codec, kernel and
+ * number of threads. -1 after saying why. */
 int report_json(const struct rows *rows, const char *path);
 
 /* An SVG by gnuplot: one thread's decoding speed. Says so if there is no gnuplot; -1 if it failed.
