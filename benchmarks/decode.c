@@ -189,9 +189,12 @@ int main(int argc, char **argv)
 	if (result)
 		return result < 0 ? 2 : 0;
 	const struct effort *effort = &options.effort;
-	struct team *team = team_create(2 * effort->thread_counts[effort->thread_count_count - 1]);
+	unsigned most = effort->thread_counts[effort->thread_count_count - 1];
+	struct team *team;
+
 	printf("# Decoding and encoding\n\n");
 	machine_print();
+	team = team_create(most, 1);
 	for (unsigned which = 0; which < data_generators; which++) {
 		data_generate(&data, which, options.size);
 		bench(&data, &rows, team, effort);
@@ -205,6 +208,8 @@ int main(int argc, char **argv)
 		data_generate(&data, which, options.size);
 		bench_threads(&data, print_scaling, team, &options);
 	}
+	team_destroy(team);
+	team = team_create(2 * most, 0);
 	data_mix(&data, options.size);
 	bench_threads(&data, print_sharing, team, &options);
 	team_destroy(team);

@@ -23,6 +23,8 @@ struct member {
 
 struct team {
 	unsigned threads;
+	int pinned;
+	cpu_set_t before; /* pinned: where the caller might run */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	unsigned run;         /* under lock: counts runs */
@@ -95,20 +97,43 @@ static void *member_main(void *argument)
 	}
 }
 
-struct team *team_create(unsigned threads)
+/* To the n-th of the processors that this process may use; to none of them, if there are fewer. */
+static void pin(pthread_t thread, const cpu_set_t *allowed, unsigned n)
+{
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, allowed) || n-- > 0)
+			continue;
+		cpu_set_t one;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		pthread_setaffinity_np(thread, sizeof one, &one);
+		return;
+	}
+}
+
+struct team *team_create(unsigned threads, int pinned)
 {
 	struct team *team = calloc(1, sizeof *team);
+	cpu_set_t allowed;
 
 	if (!team)
 		fail("allocate memory");
 	team->threads = threads;
+	pinned = pinned && sched_getaffinity(0, sizeof allowed, &allowed) == 0;
 	pthread_mutex_init(&team->lock, NULL);
 	pthread_cond_init(&team->wake, NULL);
 	for (unsigned i = 1; i < threads; i++) {
 		team->members[i] = (struct member){.team = team, .number = i};
 		if (pthread_create(&team->members[i].thread, NULL, member_main, &team->members[i]))
 			fail("start a thread");
+		if (pinned)
+			pin(team->members[i].thread, &allowed, i);
 	}
+	if (pinned) {
+		team->before = allowed;
+		pin(pthread_self(), &allowed, 0);
+	}
+	team->pinned = pinned;
 	return team;
 }
 
@@ -122,6 +147,8 @@ void team_destroy(struct team *team)
 		pthread_join(team->members[i].thread, NULL);
 	pthread_cond_destroy(&team->wake);
 	pthread_mutex_destroy(&team->lock);
+	if (team->pinned)
+		pthread_setaffinity_np(pthread_self(), sizeof team->before, &team->before);
 	free(team->order);
 	free(team);
 }

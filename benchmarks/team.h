@@ -30,8 +30,12 @@ struct job {
 
 struct team;
 
-/* Up to `threads` of them, the caller's included; 1 <= threads <= TEAM_MAX. */
-struct team *team_create(unsigned threads);
+/*
+ * Up to `threads` of them, the caller's included; 1 <= threads <= TEAM_MAX. With `pinned` each
+ * keeps to a processor of its own, as far as there are any: the caller's to the same one whenever
+ * it works alone, since on shared machines one processor may be faster than the next.
+ */
+struct team *team_create(unsigned threads, int pinned);
 void team_destroy(struct team *team);
 
 /* Does the job with that many threads; from the common start to the last one's end in seconds, or
