@@ -25,10 +25,10 @@
  *
  * Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past out[count - 1];
  * and since bits past a node's own may make a last group run on in a list, they may read up to
- * CODEC_LIST_SLACK bytes past the end of left and right. Where a list is the last of its buffer,
- * both end in its CODEC_LIST_SLACK. They read the coded bytes in words, up to CODEC_SLACK bytes
- * past the one that holds the last bit. With `exact`, for the root, nothing past out[count - 1] is
- * written.
+ * CODEC_LIST_SLACK bytes past the end of left and right, and as many before their beginning. Where
+ * a list is the first or last of its buffer, there are that many. They read the coded bytes in
+ * words, up to CODEC_SLACK bytes past the one that holds the last bit. With `exact`, for the root,
+ * nothing past out[count - 1] is written.
  */
 #include "codec/kernels.h"
 

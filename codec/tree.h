@@ -13,7 +13,8 @@
 
 enum {
 	CODEC_NODES_MAX = 2 * CODEC_SYMBOLS - 1,
-	CODEC_LIST_SLACK = 64, /* bytes a kernel may write or read past the end of a list */
+	CODEC_LIST_SLACK =
+	    64, /* bytes a kernel may write past the end of a list, or read past either */
 };
 
 /* What codec_design() weighs, in 1/256 bit; docs/design.md tells how the figures were found. */
@@ -60,7 +61,8 @@ struct codec_extent {
 };
 
 struct codec_scratch {
-	_Alignas(64) uint8_t lists[2][CODEC_BLOCK_MAX + CODEC_LIST_SLACK];
+	_Alignas(64) uint8_t before[CODEC_LIST_SLACK]; /* readable in front of the first list */
+	uint8_t lists[2][CODEC_BLOCK_MAX + CODEC_LIST_SLACK];
 	struct codec_extent extents[CODEC_NODES_MAX];
 };
 

@@ -21,7 +21,7 @@ for tool in $triple-gcc qemu-aarch64; do
 	fi
 done
 tests/arm64/sysroot.sh "$sysroot"
-make --silent CROSS=$triple $program >&2
+make --silent CROSS=$triple $program > /dev/null
 mkdir -p build/benchmarks
 gcc -O2 -Wall -Wextra -shared -fPIC -o $plugin benchmarks/arm64/icount.c
 
