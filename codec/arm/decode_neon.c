@@ -150,49 +150,54 @@ static inline uint8x16_t around(const struct source *source, size_t offset)
 	return source->is_list ? vld1q_u8(source->next + offset) : source->constant;
 }
 
-/* The k-th sixteen of a word of bits; byte j of `ones` counts the ones up to its j-th byte. */
-static inline __attribute__((always_inline)) uint8x16_t merge_sixteen(const struct source *left,
-								      const struct source *right,
-								      uint64_t bits, uint64_t ones,
-								      unsigned k)
+/* A word of a bitmap; byte j of `ones` counts its ones up to its j-th byte, 64 at most. */
+struct word {
+	uint64_t bits, ones;
+};
+
+static inline struct word next_word(struct bitmap *bitmap)
 {
-	size_t skip = ones >> 16 * k & 0xff;
+	uint64_t bits = next_bits(bitmap);
+	uint64_t counts = vget_lane_u64(vreinterpret_u64_u8(vcnt_u8(vcreate_u8(bits))), 0);
+
+	return (struct word){bits, counts * 0x0101010101010101};
+}
+
+/* The k-th sixteen of a word. */
+static inline __attribute__((always_inline)) uint8x16_t
+merge_sixteen(const struct source *left, const struct source *right, struct word word, unsigned k)
+{
+	size_t skip = word.ones >> 16 * k & 0xff;
 	uint8x16_t rights = around(right, skip), lefts = around(left, 16 * k + 8 - skip);
-	uint64_t before = behind[bits >> 16 * k & 0xff], after = ahead[bits >> (16 * k + 8) & 0xff];
+	uint64_t before = behind[word.bits >> 16 * k & 0xff];
+	uint64_t after = ahead[word.bits >> (16 * k + 8) & 0xff];
 
 	return vcombine_u8(look_up_pair(rights, lefts, before), look_up_pair(rights, lefts, after));
 }
 
-static inline uint64_t running_ones(uint64_t bits)
-{
-	uint64_t counts = vget_lane_u64(vreinterpret_u64_u8(vcnt_u8(vcreate_u8(bits))), 0);
-
-	return counts * 0x0101010101010101; /* 64 at most: no carry between bytes */
-}
-
+/* Each word is fetched and counted while the one before is merged: it takes some twenty cycles. */
 static inline __attribute__((always_inline)) void
 merge_sources(uint8_t *out, struct source left, struct source right, const uint8_t *coded,
 	      size_t position, size_t count, int exact)
 {
 	struct bitmap bitmap = bitmap_at(coded, position);
+	struct word word = next_word(&bitmap);
 
 	for (; count >= 64; count -= 64, out += 64) {
-		uint64_t bits = next_bits(&bitmap), ones = running_ones(bits);
-		vst1q_u8(out, merge_sixteen(&left, &right, bits, ones, 0));
-		vst1q_u8(out + 16, merge_sixteen(&left, &right, bits, ones, 1));
-		vst1q_u8(out + 32, merge_sixteen(&left, &right, bits, ones, 2));
-		vst1q_u8(out + 48, merge_sixteen(&left, &right, bits, ones, 3));
+		struct word next = next_word(&bitmap);
+		vst1q_u8(out, merge_sixteen(&left, &right, word, 0));
+		vst1q_u8(out + 16, merge_sixteen(&left, &right, word, 1));
+		vst1q_u8(out + 32, merge_sixteen(&left, &right, word, 2));
+		vst1q_u8(out + 48, merge_sixteen(&left, &right, word, 3));
 		if (left.is_list)
-			left.next += 64 - (ones >> 56);
+			left.next += 64 - (word.ones >> 56);
 		if (right.is_list)
-			right.next += ones >> 56;
+			right.next += word.ones >> 56;
+		word = next;
 	}
-	if (count == 0)
-		return;
-	uint64_t bits = next_bits(&bitmap), ones = running_ones(bits);
 	for (unsigned k = 0; count > 0; k++, out += WIDTH) {
 		size_t elements = count < WIDTH ? count : WIDTH;
-		store_last(out, merge_sixteen(&left, &right, bits, ones, k), elements, exact);
+		store_last(out, merge_sixteen(&left, &right, word, k), elements, exact);
 		count -= elements;
 	}
 }
