@@ -66,6 +66,7 @@ static inline uint64_t spread(uint64_t bits, unsigned width)
 	return halve(bits, width, 2, 0x0001000100010001);
 }
 
+enum { PREFER_PAIRS = 1 };
 #include "codec/decode_word.h"
 
 static int supported(void)

@@ -14,6 +14,8 @@
  *   size_t popcount(uint64_t word)
  *   size_t popcount8(unsigned mask)
  *       of eight bits
+ *   enum { PREFER_PAIRS }
+ *       whether symbols are looked up by pairs of indices even where arithmetic would find them
  *
  * interleave() gets eight readable bytes of each list, whichever of them it needs: with a list's
  * cursor at its end at most, it reads no more than CODEC_LIST_SLACK bytes past it.
@@ -212,17 +214,77 @@ static inline __attribute__((always_inline)) void unpack_width(uint8_t *out, uns
 		store_last(out, map(mapping, spread(load64(bytes) >> phase, width)), count, exact);
 }
 
+/* Symbols by two indices at once, the first in the low bits: no matter which they are. */
+enum { PAIRS_WIDTH_MAX = 5 };
+struct pairs {
+	uint16_t symbols[1 << 2 * PAIRS_WIDTH_MAX];
+};
+
+/* Row by row of a second symbol, four pairs at a time. */
+static inline __attribute__((always_inline)) void
+pair_symbols(struct pairs *pairs, const uint8_t *symbols, unsigned width)
+{
+	uint64_t row[(1 << PAIRS_WIDTH_MAX) / 4];
+	const unsigned quads = (1u << width) / 4;
+	uint16_t *next = pairs->symbols;
+
+	for (unsigned i = 0; i < quads; i++)
+		row[i] = symbols[4 * i] | (uint64_t)symbols[4 * i + 1] << 16 |
+			 (uint64_t)symbols[4 * i + 2] << 32 | (uint64_t)symbols[4 * i + 3] << 48;
+	for (unsigned second = 0; second < 4 * quads; second++) {
+		uint64_t upper = UINT64_C(0x0100010001000100) * symbols[second];
+		for (unsigned i = 0; i < quads; i++, next += 4) {
+			uint64_t four = row[i] | upper;
+			memcpy(next, &four, sizeof(four));
+		}
+	}
+}
+
+static inline uint64_t map_pairs(const struct pairs *pairs, uint64_t bits, unsigned width)
+{
+	const uint64_t mask = (UINT64_C(1) << 2 * width) - 1;
+	uint64_t group = pairs->symbols[bits & mask];
+
+	group |= (uint64_t)pairs->symbols[bits >> 2 * width & mask] << 16;
+	group |= (uint64_t)pairs->symbols[bits >> 4 * width & mask] << 32;
+	return group | (uint64_t)pairs->symbols[bits >> 6 * width & mask] << 48;
+}
+
+static inline __attribute__((always_inline)) void unpack_pairs(uint8_t *out, unsigned width,
+							       const uint8_t *symbols,
+							       const uint8_t *bytes, unsigned phase,
+							       size_t count, int exact)
+{
+	struct pairs pairs;
+
+	pair_symbols(&pairs, symbols, width);
+	for (; count >= 8; count -= 8, out += 8, bytes += width)
+		store64(out, map_pairs(&pairs, load64(bytes) >> phase, width));
+	if (count > 0)
+		store_last(out, map_pairs(&pairs, load64(bytes) >> phase, width), count, exact);
+}
+
+/* Whether a table of pairs is worth its making: single symbols cost four operations each. */
+static inline int pays_pairs(unsigned width, unsigned runs, size_t count)
+{
+	return width <= PAIRS_WIDTH_MAX && (runs == 3 || PREFER_PAIRS) &&
+	       count >= (size_t)1 << 2 * width >> 1;
+}
+
 static void unpack(uint8_t *out, const struct codec_tree *tree, const struct codec_node *node,
 		   const uint8_t *coded, size_t position, size_t count, int exact)
 {
-	struct mapping mapping = mapping_for(node, tree->symbols + node->first);
-	const uint8_t *bytes = coded + position / 8;
+	const uint8_t *symbols = tree->symbols + node->first, *bytes = coded + position / 8;
+	struct mapping mapping = mapping_for(node, symbols);
 	unsigned phase = position % 8;
+	int pays = pays_pairs(node->width, node->runs, count);
 
 	switch (node->width) {
 #define UNPACK_CASE(width)                                                                         \
 	case width:                                                                                \
-		if (mapping.runs == 1) {                                                           \
+		if (width <= PAIRS_WIDTH_MAX && pays) {                                            \
+			unpack_pairs(out, width, symbols, bytes, phase, count, exact);             \
+		} else if (mapping.runs == 1) {                                                    \
 			mapping.runs = 1;                                                          \
 			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
 		} else if (mapping.runs == 2) {                                                    \
@@ -233,7 +295,9 @@ static void unpack(uint8_t *out, const struct codec_tree *tree, const struct cod
 			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
 		}                                                                                  \
 		break
-		UNPACK_CASE(1);
+	case 1: /* the indices are the bitmap of a choice */
+		merge_constants(out, symbols[0], symbols[1], coded, position, count, exact);
+		break;
 		UNPACK_CASE(2);
 		UNPACK_CASE(3);
 		UNPACK_CASE(4);

@@ -48,6 +48,7 @@ static inline uint64_t spread(uint64_t bits, unsigned width)
 	return _pdep_u64(bits, UINT64_C(0x0101010101010101) * ((1u << width) - 1));
 }
 
+enum { PREFER_PAIRS = 0 };
 #include "codec/decode_word.h"
 
 static int supported(void)
