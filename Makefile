@@ -204,7 +204,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(BUILD)/libbench.
 PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
 	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy bindfs
 PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
-	gcc-aarch64-linux-gnu qemu-user-static qemu-user
+	gcc-aarch64-linux-gnu qemu-user-static qemu-user gnuplot-nox
 apt = $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
 
 deps:

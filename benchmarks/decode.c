@@ -88,7 +88,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 		case QUICK:
 			options->effort = (struct effort){.rounds_least = 3,
 							  .rounds_most = 30,
-							  .seconds = 1,
+							  .seconds = 0.7,
 							  .sample_seconds = 1e-3};
 			break;
 		case ROUNDS:

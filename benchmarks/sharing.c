@@ -135,7 +135,8 @@ void print_sharing(const struct data *data, const struct plan *plan, struct team
 		for (unsigned round = 0; round < rounds; round++) {
 			if (round >= effort->rounds_least && now() - start > effort->seconds / 4)
 				break;
-			for (unsigned way = 0; way < 2; way++) {
+			for (unsigned turn = 0; turn < 2; turn++) {
+				unsigned way = (turn + round) % 2; /* none is always first */
 				job.sharing = way == 0 ? SHARE_COUNTER : SHARE_SHUFFLED;
 				double seconds = team_run(team, threads, &job);
 				if (seconds < 0)

@@ -15,7 +15,7 @@ program=build/$triple/benchmarks/instructions
 plugin=build/benchmarks/icount.so
 
 for tool in $triple-gcc qemu-aarch64; do
-	if ! command -v $tool > /dev/null; then
+	if ! command -v "$tool" > /dev/null; then
 		echo "skipped: instructions on arm64: no $tool (make deps-dev)"
 		exit 0
 	fi
