@@ -22,7 +22,7 @@ static inline size_t popcount(uint64_t word)
 
 static inline size_t popcount8(unsigned mask)
 {
-	return codec_butterflies[mask].ones;
+	return codec_butterflies.ones[mask];
 }
 
 /* 0xff for each of eight bits: a bit to each byte, and whatever is left of it to all eight. */
@@ -42,12 +42,12 @@ static inline uint64_t exchange(uint64_t bytes, uint64_t which, unsigned distanc
 
 static inline uint64_t interleave(uint64_t left, uint64_t right, unsigned mask)
 {
-	const struct codec_butterfly *butterfly = &codec_butterflies[mask];
-	uint64_t bytes = left ^ ((left ^ __builtin_bswap64(right)) & butterfly->rights);
+	const struct codec_butterflies *table = &codec_butterflies;
+	uint64_t bytes = left ^ ((left ^ __builtin_bswap64(right)) & table->rights[mask]);
 
-	bytes = exchange(bytes, butterfly->by_four, 4);
-	bytes = exchange(bytes, butterfly->by_two, 2);
-	return exchange(bytes, butterfly->by_one, 1);
+	bytes = exchange(bytes, table->by_four[mask], 4);
+	bytes = exchange(bytes, table->by_two[mask], 2);
+	return exchange(bytes, table->by_one[mask], 1);
 }
 
 /* The lower half of `count` numbers in each field of 8 * count bits stays, the upper moves up. */

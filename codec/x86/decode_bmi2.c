@@ -19,28 +19,36 @@ static inline size_t popcount8(unsigned mask)
 	return (size_t)_mm_popcnt_u32(mask);
 }
 
-/* A table, because every processor has one unit for pdep, and two or three for loads. */
+/*
+ * Tables of masks widened to bytes, because every processor has one unit for pdep, and two or three
+ * for loads; and of their complements, because pdep takes its mask from memory for nothing.
+ */
 #define ONE(mask, bit) ((mask) >> (bit)&1 ? UINT64_C(0xff) << 8 * (bit) : 0)
 #define BYTES(mask)                                                                                \
 	(ONE(mask, 0) | ONE(mask, 1) | ONE(mask, 2) | ONE(mask, 3) | ONE(mask, 4) | ONE(mask, 5) | \
 	 ONE(mask, 6) | ONE(mask, 7))
-#define BYTES4(mask)  BYTES(mask), BYTES((mask) + 1), BYTES((mask) + 2), BYTES((mask) + 3)
-#define BYTES16(mask) BYTES4(mask), BYTES4((mask) + 4), BYTES4((mask) + 8), BYTES4((mask) + 12)
-#define BYTES64(mask)                                                                              \
-	BYTES16(mask), BYTES16((mask) + 16), BYTES16((mask) + 32), BYTES16((mask) + 48)
+#define BYTES4(mask, flip)                                                                         \
+	BYTES((mask) ^ (flip)), BYTES(((mask) + 1) ^ (flip)), BYTES(((mask) + 2) ^ (flip)),        \
+	    BYTES(((mask) + 3) ^ (flip))
+#define BYTES16(mask, flip)                                                                        \
+	BYTES4(mask, flip), BYTES4((mask) + 4, flip), BYTES4((mask) + 8, flip),                    \
+	    BYTES4((mask) + 12, flip)
+#define BYTES64(mask, flip)                                                                        \
+	BYTES16(mask, flip), BYTES16((mask) + 16, flip), BYTES16((mask) + 32, flip),               \
+	    BYTES16((mask) + 48, flip)
+#define BYTES256(flip) BYTES64(0, flip), BYTES64(64, flip), BYTES64(128, flip), BYTES64(192, flip)
 
-static const uint64_t byte_masks[256] = {BYTES64(0), BYTES64(64), BYTES64(128), BYTES64(192)};
+static const uint64_t byte_ones[256] = {BYTES256(0)};
+static const uint64_t byte_zeros[256] = {BYTES256(0xff)};
 
 static inline uint64_t byte_mask(unsigned mask)
 {
-	return byte_masks[mask];
+	return byte_ones[mask];
 }
 
 static inline uint64_t interleave(uint64_t left, uint64_t right, unsigned mask)
 {
-	uint64_t ones = byte_mask(mask);
-
-	return _pdep_u64(left, ~ones) | _pdep_u64(right, ones);
+	return _pdep_u64(left, byte_zeros[mask]) | _pdep_u64(right, byte_ones[mask]);
 }
 
 static inline uint64_t spread(uint64_t bits, unsigned width)
