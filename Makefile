@@ -93,8 +93,8 @@ DEMO      := $(filter-out $(DEMO_MAIN),$(wildcard runtime-demo/*.c))
 UNIT      := $(wildcard tests/unit/*.c)
 FUZZ      := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 HOSTILE   := tests/hostile/write.c
-BENCH_MAIN := benchmarks/decode.c benchmarks/dequant.c benchmarks/instructions.c
-BENCH     := $(filter-out $(BENCH_MAIN),$(wildcard benchmarks/*.c))
+BENCH_MAIN := $(wildcard benchmarks/*.c)
+BENCH     := $(wildcard benchmarks/lib/*.c)
 
 programs   := $(patsubst mkfs/%.c,$(BUILD)/%,$(wildcard $(MKFS_MAIN))) \
 	$(patsubst fs/%.c,$(BUILD)/%,$(wildcard $(FS_MAIN))) $(BUILD)/mount.entrofs \

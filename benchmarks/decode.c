@@ -6,11 +6,11 @@
  * Prints Markdown; docs/design.md quotes a run of it. Data sets come one after the other, each a
  * race of its own: contestants, threads and rounds are race.h's.
  */
-#include "benchmarks/data.h"
-#include "benchmarks/machine.h"
-#include "benchmarks/race.h"
-#include "benchmarks/report.h"
-#include "benchmarks/sharing.h"
+#include "benchmarks/lib/data.h"
+#include "benchmarks/lib/machine.h"
+#include "benchmarks/lib/race.h"
+#include "benchmarks/lib/report.h"
+#include "benchmarks/lib/sharing.h"
 #include "mkfs/cli.h"
 
 #include <getopt.h>

@@ -6,7 +6,7 @@
  * Prints a line for each contestant: data set, codec, kernel or frame size, bytes decoded. Before
  * them comes a pair of marks with nothing in between, the price of a mark.
  */
-#include "benchmarks/contestant.h"
+#include "benchmarks/lib/contestant.h"
 
 #include <stdio.h>
 #include <stdlib.h>

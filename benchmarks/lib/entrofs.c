@@ -6,7 +6,7 @@
  * the image writer: blocks, code tables, block index and checksums as they would be stored, and the
  * data's share of the hash tree.
  */
-#include "benchmarks/contestant.h"
+#include "benchmarks/lib/contestant.h"
 #include "image/writer.h"
 
 #include <stdio.h>

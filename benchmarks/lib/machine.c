@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* machine.c - see machine.h. */
-#include "benchmarks/machine.h"
+#include "benchmarks/lib/machine.h"
 
-#include "benchmarks/measure.h"
+#include "benchmarks/lib/measure.h"
 #include "codec/codec.h"
 
 #include <lz4.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* plot.c - decoding speeds of one thread as bars, drawn by gnuplot; see report.h. */
-#include "benchmarks/report.h"
+#include "benchmarks/lib/report.h"
 
 #include <errno.h>
 #include <stdio.h>

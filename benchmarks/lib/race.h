@@ -8,8 +8,8 @@
 #ifndef ENTROFS_BENCH_RACE_H
 #define ENTROFS_BENCH_RACE_H
 
-#include "benchmarks/contestant.h"
-#include "benchmarks/team.h"
+#include "benchmarks/lib/contestant.h"
+#include "benchmarks/lib/team.h"
 
 enum { THREAD_COUNTS_MAX = 8 };
 

@@ -6,9 +6,9 @@
  * and spins until the clock starts, each reports done. Whoever spins yields, so that more threads
  * than processors still make progress.
  */
-#include "benchmarks/team.h"
+#include "benchmarks/lib/team.h"
 
-#include "benchmarks/measure.h"
+#include "benchmarks/lib/measure.h"
 
 #include <pthread.h>
 #include <sched.h>

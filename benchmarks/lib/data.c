@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* data.c - generated data; see data.h. */
-#include "benchmarks/data.h"
+#include "benchmarks/lib/data.h"
 
-#include "benchmarks/measure.h"
+#include "benchmarks/lib/measure.h"
 #include "codec/codec.h"
 #include "quantizer/quantizer.h"
 

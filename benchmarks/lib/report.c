@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* report.c - the Markdown table and the JSON; see report.h. */
-#include "benchmarks/report.h"
+#include "benchmarks/lib/report.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -3,7 +3,7 @@
 #ifndef ENTROFS_BENCH_REPORT_H
 #define ENTROFS_BENCH_REPORT_H
 
-#include "benchmarks/race.h"
+#include "benchmarks/lib/race.h"
 
 /* The rows of one data set, with its title, and what the plan cost. */
 void report_table(const struct rows *rows, const struct data *data, const struct plan *plan);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* contestant.c - entries: pieces cut, coded, verified; see contestant.h. */
-#include "benchmarks/contestant.h"
+#include "benchmarks/lib/contestant.h"
 
 #include <errno.h>
 #include <libdeflate.h>

@@ -8,9 +8,9 @@
 #ifndef ENTROFS_BENCH_CONTESTANT_H
 #define ENTROFS_BENCH_CONTESTANT_H
 
-#include "benchmarks/data.h"
-#include "benchmarks/measure.h"
-#include "benchmarks/team.h"
+#include "benchmarks/lib/data.h"
+#include "benchmarks/lib/measure.h"
+#include "benchmarks/lib/team.h"
 #include "codec/codec.h"
 
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* data_model.c - the codes of a real model's tensors, by way of the quantizer; see data.h. */
-#include "benchmarks/data.h"
+#include "benchmarks/lib/data.h"
 
-#include "benchmarks/measure.h"
+#include "benchmarks/lib/measure.h"
 #include "mkfs/source.h"
 #include "quantizer/quantizer.h"
 

@@ -4,7 +4,7 @@
  *
  * Frames of zstd carry no checksum, as it is by default, and ours are not verified either.
  */
-#include "benchmarks/contestant.h"
+#include "benchmarks/lib/contestant.h"
 
 #include <lz4.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef ENTROFS_BENCH_SHARING_H
 #define ENTROFS_BENCH_SHARING_H
 
-#include "benchmarks/race.h"
+#include "benchmarks/lib/race.h"
 
 /*
  * Prints a table: the kernel in use with more and more threads, its output staying in the caches or

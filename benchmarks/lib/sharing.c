@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sharing.c - see sharing.h. */
-#include "benchmarks/sharing.h"
+#include "benchmarks/lib/sharing.h"
 
 #include <stdio.h>
 #include <stdlib.h>

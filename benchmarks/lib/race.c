@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* race.c - see race.h. */
-#include "benchmarks/race.h"
+#include "benchmarks/lib/race.h"
 
 #include <stdio.h>
 #include <stdlib.h>

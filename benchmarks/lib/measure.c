@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* measure.c - see measure.h. */
-#include "benchmarks/measure.h"
+#include "benchmarks/lib/measure.h"
 
 #include <errno.h>
 #include <stdint.h>
