@@ -25,7 +25,7 @@ static const struct bar bars[] = {
 enum { BARS = sizeof bars / sizeof bars[0] };
 
 static const char STYLE[] = "set logscale y 2\n"
-			    "set yrange [0.25:64]\n"
+			    "set yrange [0.25:128]\n"
 			    "set ylabel 'decoded GB/s, one thread, median (log scale)'\n"
 			    "set style data histogram\n"
 			    "set style histogram clustered gap 1\n"
