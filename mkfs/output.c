@@ -34,7 +34,7 @@ static int split_path(struct output *output)
 	}
 	if (!*output->name) {
 		free(folder);
-		return cannot(output, "it names a folder");
+		return cannot(output, slash ? "it names a folder" : strerror(ENOENT));
 	}
 	output->dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	free(folder);
