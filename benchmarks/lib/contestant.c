@@ -37,14 +37,15 @@ static void cut(struct entry *entry)
 
 static int encode_piece(void *context, unsigned worker, unsigned pass, size_t number)
 {
-	struct entry *entry = context;
+	const struct entry *entry = context;
 	const struct contestant *contestant = entry->contestant;
-	struct piece *piece = &entry->pieces[number];
+	const struct piece *piece = &entry->pieces[number];
+	size_t coded_size;
 
 	(void)pass;
-	return contestant->methods->encode(
-	    contestant, entry->plan, entry->own[worker], piece, entry->data->bytes + piece->offset,
-	    entry->slots + number * entry->slot_size, entry->slot_size, &piece->coded_size);
+	return contestant->methods->encode(contestant, entry->plan, entry->own[worker], piece,
+					   entry->data->bytes + piece->offset, entry->slots[worker],
+					   entry->slot_size, &coded_size);
 }
 
 static int decode_piece(void *context, unsigned worker, unsigned pass, size_t number)
@@ -53,8 +54,8 @@ static int decode_piece(void *context, unsigned worker, unsigned pass, size_t nu
 	const struct entry *entry = decoding->entry;
 	const struct contestant *contestant = entry->contestant;
 	const struct piece *piece = &entry->pieces[number];
-	uint8_t *dst =
-	    decoding->out + (pass % decoding->copies) * entry->data->size + piece->offset;
+	unsigned stretch = decoding->copies > 0 ? pass % decoding->copies : worker;
+	uint8_t *dst = decoding->out + stretch * entry->data->size + piece->offset;
 
 	if (contestant->methods->decode(contestant, entry->plan, entry->own[worker], piece,
 					entry->coded + piece->coded_offset, dst))
@@ -80,17 +81,20 @@ struct job entry_decoding(const struct decoding *decoding, unsigned passes)
 
 static void code_all(struct entry *entry)
 {
+	const struct contestant *contestant = entry->contestant;
+
+	entry->coded = allocate(entry->piece_count * entry->slot_size + CODEC_SLACK);
 	for (size_t i = 0; i < entry->piece_count; i++) {
-		if (encode_piece(entry, 0, 0, i))
+		struct piece *piece = &entry->pieces[i];
+		piece->coded_offset = entry->coded_size;
+		if (contestant->methods->encode(contestant, entry->plan, entry->own[0], piece,
+						entry->data->bytes + piece->offset,
+						entry->coded + piece->coded_offset,
+						entry->slot_size, &piece->coded_size))
 			fail("encode");
-		entry->pieces[i].coded_offset = entry->coded_size;
-		entry->coded_size += entry->pieces[i].coded_size;
+		entry->coded_size += piece->coded_size;
 	}
-	entry->coded = allocate(entry->coded_size + CODEC_SLACK);
 	memset(entry->coded + entry->coded_size, 0, CODEC_SLACK);
-	for (size_t i = 0; i < entry->piece_count; i++)
-		memcpy(entry->coded + entry->pieces[i].coded_offset,
-		       entry->slots + i * entry->slot_size, entry->pieces[i].coded_size);
 }
 
 static void verify(const struct entry *entry)
@@ -117,27 +121,25 @@ void entry_open(struct entry *entry, const struct contestant *contestant, const 
 		const struct plan *plan, unsigned threads)
 {
 	*entry = (struct entry){.contestant = contestant, .data = data, .plan = plan};
+	entry->slot_size = contestant->methods->bound(contestant->piece_size);
 	for (unsigned i = 0; i < threads; i++) {
 		entry->own[i] = contestant->methods->open();
-		if (!entry->own[i])
-			fail("allocate memory");
+		entry->slots[i] = allocate(entry->slot_size);
 	}
 	cut(entry);
 	entry->segment = (SEGMENT_SIZE + contestant->piece_size - 1) / contestant->piece_size;
-	/* A line more, so that slots do not all begin in the same set of a cache. */
-	entry->slot_size = contestant->methods->bound(contestant->piece_size) + 64;
-	entry->slots = allocate(entry->piece_count * entry->slot_size);
 	code_all(entry);
 	verify(entry);
 }
 
 void entry_close(struct entry *entry)
 {
-	for (unsigned i = 0; i < TEAM_MAX && entry->own[i]; i++)
+	for (unsigned i = 0; i < TEAM_MAX && entry->own[i]; i++) {
 		entry->contestant->methods->close(entry->own[i]);
+		free(entry->slots[i]);
+	}
 	free(entry->pieces);
 	free(entry->coded);
-	free(entry->slots);
 }
 
 double entry_bits_per_byte(const struct entry *entry)

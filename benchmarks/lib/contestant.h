@@ -73,8 +73,8 @@ struct entry {
 	size_t segment; /* pieces that a thread takes at once */
 	uint8_t *coded; /* all coded pieces, CODEC_SLACK behind them */
 	size_t coded_size;
-	uint8_t *slots; /* where timed encoding writes, slot_size for each piece */
-	size_t slot_size;
+	size_t slot_size;         /* room for any coded piece */
+	uint8_t *slots[TEAM_MAX]; /* where each thread writes when encoding is timed */
 	void *own[TEAM_MAX];
 };
 
@@ -85,12 +85,16 @@ void entry_close(struct entry *entry);
 
 double entry_bits_per_byte(const struct entry *entry);
 
-/* A job that codes all pieces, or decodes them to `out`, passes times. */
+/*
+ * A job that codes all pieces, or decodes them to `out`, passes times. Passes overlap, so no two
+ * threads may write to one place in different passes.
+ */
 struct decoding {
 	const struct entry *entry;
 	uint8_t *out;
-	unsigned
-	    copies; /* pass p writes to the (p % copies)-th stretch of the data's size in out */
+	/* Stretches of the data's size in out, of which pass p writes to the (p % copies)-th; or 0:
+	 * each thread has one. */
+	unsigned copies;
 };
 struct job entry_encoding(struct entry *entry, unsigned passes);
 struct job entry_decoding(const struct decoding *decoding, unsigned passes);

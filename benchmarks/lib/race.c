@@ -47,7 +47,7 @@ static double encode_pass(struct lane *lane, struct team *team)
 
 static double decode_pass(struct lane *lane, struct team *team, uint8_t *out)
 {
-	struct decoding decoding = {lane->entry, out, 1};
+	struct decoding decoding = {lane->entry, out, 0};
 	struct job job = entry_decoding(&decoding, lane->decode_passes);
 
 	return timed(team, lane->threads, &job);
@@ -113,9 +113,9 @@ void race(struct rows *rows, const struct data *data, const struct plan *plan, s
 	struct entry entries[CONTESTANTS_MAX];
 	struct lane lanes[CONTESTANTS_MAX * THREAD_COUNTS_MAX];
 	struct samples clock = {NULL, 0, 0};
-	uint8_t *out = allocate(data->size);
 	unsigned most = effort->thread_counts[effort->thread_count_count - 1];
 	unsigned count = contestants_of_entrofs(contestants), lane_count = 0;
+	uint8_t *out = allocate(most * data->size);
 
 	count += contestants_of_peers(contestants + count, data->size);
 	for (unsigned i = 0; i < count; i++) {

@@ -83,7 +83,7 @@ void print_scaling(const struct data *data, const struct plan *plan, struct team
 	for (unsigned c = 0; c < COURSES; c++) {
 		entry_open(&courses[c].entry, &both[c % 2], data, plan, most);
 		courses[c].decoding =
-		    (struct decoding){&courses[c].entry, out, c < 2 ? 1 : MEMORY_COPIES};
+		    (struct decoding){&courses[c].entry, out, c < 2 ? 0 : MEMORY_COPIES};
 		for (unsigned t = 0; t < effort->thread_count_count; t++) {
 			unsigned threads = effort->thread_counts[t];
 			double pass = course_pass(&courses[c], team, threads, 1);
