@@ -37,6 +37,7 @@ enum codec_result {
 	CODEC_CORRUPT, /* the coded bytes are not what an encoder writes for this table and size */
 	CODEC_BAD_TABLE, /* the table is not a complete prefix code */
 	CODEC_TOO_LARGE, /* the coded block does not fit in the space given */
+	CODEC_BAD_SIZE,  /* a block has 1 to CODEC_BLOCK_MAX bytes: not empty, not more */
 };
 
 /* One byte per symbol, as stored in an image: bits << 4 | depth, or CODEC_ABSENT. */
@@ -70,19 +71,19 @@ void codec_design(const uint64_t counts[CODEC_SYMBOLS], size_t block_size,
 enum codec_result codec_tree_build(struct codec_tree *tree, const struct codec_table *table);
 
 /*
- * Encodes src[0..size), 1 <= size <= CODEC_BLOCK_MAX. On CODEC_OK exactly *coded_size bytes of
- * dst[0..capacity) are written. CODEC_TOO_LARGE: *coded_size is what it takes, dst is untouched.
- * CODEC_BAD_TABLE: a symbol of src has no code.
+ * Encodes src[0..size), 1 <= size <= CODEC_BLOCK_MAX, else CODEC_BAD_SIZE. On CODEC_OK exactly
+ * *coded_size bytes of dst[0..capacity) are written; else dst is untouched. CODEC_TOO_LARGE:
+ * *coded_size is what it takes. CODEC_BAD_TABLE: a symbol of src has no code.
  */
 enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src, size_t size,
 			       uint8_t *dst, size_t capacity, size_t *coded_size,
 			       struct codec_scratch *scratch);
 
 /*
- * Decodes exactly size bytes (1 <= size <= CODEC_BLOCK_MAX) into dst, writing nothing beyond
- * dst[size-1], from coded[0..coded_size), after which CODEC_SLACK bytes must be readable. The bytes
- * may be hostile: the result is CODEC_CORRUPT, or size bytes of some content; memory outside the
- * buffers is never touched.
+ * Decodes exactly size bytes (1 <= size <= CODEC_BLOCK_MAX, else CODEC_BAD_SIZE) into dst, writing
+ * nothing beyond dst[size-1], from coded[0..coded_size), after which CODEC_SLACK bytes must be
+ * readable. The bytes may be hostile: the result is CODEC_CORRUPT, or size bytes of some content;
+ * memory outside the buffers is never touched.
  */
 enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *coded,
 			       size_t coded_size, uint8_t *dst, size_t size,
@@ -90,12 +91,18 @@ enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *cod
 
 struct dequant_kernel; /* codec/dequant.h is what it serves */
 
-/* A decoder for one instruction set; all give the same result for the same input. */
+/*
+ * Decoder and encoder for one instruction set; all give the same result for the same input. They
+ * are codec_decode() and codec_encode(), but for sizes: those must be right.
+ */
 struct codec_kernel {
 	const char *name; /* "reference", "scalar", "bmi2", "avx2", "avx512", "neon" */
 	int (*supported)(void);
 	enum codec_result (*decode)(const struct codec_tree *tree, const uint8_t *coded,
 				    size_t coded_size, uint8_t *dst, size_t size,
+				    struct codec_scratch *scratch);
+	enum codec_result (*encode)(const struct codec_tree *tree, const uint8_t *src, size_t size,
+				    uint8_t *dst, size_t capacity, size_t *coded_size,
 				    struct codec_scratch *scratch);
 	const struct dequant_kernel *dequant; /* supported by the same CPUs */
 };
@@ -103,10 +110,11 @@ struct codec_kernel {
 /* Kernels compiled into this build, the reference first, ended by NULL. */
 extern const struct codec_kernel *const codec_kernels[];
 
-/* The kernel that codec_decode() uses; chosen once, the fastest that this CPU supports. */
+/* The kernel that codec_decode() and codec_encode() use; chosen once, the fastest that this CPU
+ * supports. */
 const struct codec_kernel *codec_kernel_in_use(void);
 
-/* Makes codec_decode() use the named kernel from now on; -1 if unknown or not supported here. */
+/* Makes both use the named kernel from now on; -1 if unknown or not supported here. */
 int codec_use_kernel(const char *name);
 
 #endif

@@ -4,6 +4,12 @@
  *
  * Every other kernel must give the same result for every input. Its structure is deliberately
  * another than theirs: one walk that checks, splits and merges.
+ *
+ * Bounds: no node is touched before its bits are known to lie within the block. Its elements are
+ * out[0..count), those of its children other[0..count), cut in two by the ones that were counted,
+ * so each merge reads exactly its lists and writes exactly its own. Both buffers have room for the
+ * root's elements, hence for all. Bits are read by words of eight bytes, the first of which holds
+ * a bit of the node.
  */
 #include "codec/kernels.h"
 
@@ -130,5 +136,5 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_reference = {"reference", supported, decode,
-						    &dequant_kernel_reference};
+const struct codec_kernel codec_kernel_reference = {
+    "reference", supported, decode, codec_encode_reference, &dequant_kernel_reference};

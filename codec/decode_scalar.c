@@ -74,5 +74,5 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_scalar = {"scalar", supported, decode,
+const struct codec_kernel codec_kernel_scalar = {"scalar", supported, decode, codec_encode_scalar,
 						 &dequant_kernel_scalar};

@@ -23,18 +23,28 @@
  *   void merge_constants(uint8_t *out, uint8_t left, uint8_t right, ...)
  *       one list from two, the bit of an element saying which (1: right)
  *
- * Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past out[count - 1];
- * and since bits past a node's own may make a last group run on in a list, they may read up to
- * CODEC_LIST_SLACK bytes past the end of left and right, and as many before their beginning. Where
- * a list is the first or last of its buffer, there are that many. They read the coded bytes in
- * words, up to CODEC_SLACK bytes past the one that holds the last bit. With `exact`, for the root,
- * nothing past out[count - 1] is written.
+ * count is above 0. Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past
+ * out[count - 1]; and since bits past a node's own may make a last group run on in a list, they may
+ * read up to CODEC_LIST_SLACK bytes past the end of left and right, and as many before their
+ * beginning. Where a list is the first or last of its buffer, there are that many. They read the
+ * coded bytes in words, up to CODEC_SLACK bytes past the one that holds the last bit. With `exact`,
+ * for the root, nothing past out[count - 1] is written.
+ *
+ * Why no loop needs a bound of its own: before a group, the cursors of a merge have moved on by the
+ * zeros and the ones of the groups before, all of them the node's own bits; and these are, in all,
+ * as many as measure() counted to lay out the lists. So a cursor stands at its list's end at most,
+ * whatever the bits of the group at hand, which is the only one that may not be the node's own.
+ * And what is written past a node's list is part of the same buffer to the right of it: elements
+ * that are not needed yet (codec/tree.h), or slack.
  */
 #include "codec/kernels.h"
 
 #include <string.h>
 
-/* First walk. False if the block is not what its size and the tree demand. */
+/*
+ * First walk. False if the block is not what its size and the tree demand. No sum overflows: a node
+ * has at most CODEC_BLOCK_MAX elements of 8 bits. Ones are counted only among bits of the block.
+ */
 static int measure(const struct codec_tree *tree, const uint8_t *coded, size_t coded_size,
 		   size_t size, struct codec_extent *extents)
 {

@@ -18,7 +18,8 @@
  *       whether symbols are looked up by pairs of indices even where arithmetic would find them
  *
  * interleave() gets eight readable bytes of each list, whichever of them it needs: with a list's
- * cursor at its end at most, it reads no more than CODEC_LIST_SLACK bytes past it.
+ * cursor at its end at most (decode_template.h), eight bytes past it. An eight is touched only if
+ * it has an element that counts, so the cursors have not passed bits that are not the node's own.
  *
  * A group of 64 elements takes its bits at once. From one eight to the next only the cursors carry,
  * by one operation each: a left cursor moves back by the ones, and eight on for all.
@@ -27,25 +28,13 @@
 #define ENTROFS_CODEC_DECODE_WORD_H
 
 #include "codec/kernels.h"
+#include "codec/words.h"
 
 #include <string.h>
 
 enum { WIDTH = 8 };
 
-static inline uint64_t load64(const uint8_t *bytes)
-{
-	uint64_t word;
-
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
-
-static inline void store64(uint8_t *bytes, uint64_t word)
-{
-	memcpy(bytes, &word, sizeof(word));
-}
-
-/* 64 bits from any bit on: reads 9 bytes. */
+/* 64 bits from any bit on: reads 9 bytes, the first of which holds a bit of the node. */
 static inline uint64_t load_bits(const uint8_t *coded, size_t position)
 {
 	const uint8_t *bytes = coded + position / 8;
@@ -59,6 +48,7 @@ static inline uint64_t splat(unsigned byte)
 	return UINT64_C(0x0101010101010101) * byte;
 }
 
+/* Whole words within the node's bits, and one more, which starts where they end at the latest. */
 static inline size_t count_ones(const uint8_t *coded, size_t position, size_t count)
 {
 	const uint8_t *bytes = coded + position / 8;

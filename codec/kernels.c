@@ -68,5 +68,16 @@ enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *cod
 			       size_t coded_size, uint8_t *dst, size_t size,
 			       struct codec_scratch *scratch)
 {
+	if (size == 0 || size > CODEC_BLOCK_MAX)
+		return CODEC_BAD_SIZE;
 	return codec_kernel_in_use()->decode(tree, coded, coded_size, dst, size, scratch);
+}
+
+enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src, size_t size,
+			       uint8_t *dst, size_t capacity, size_t *coded_size,
+			       struct codec_scratch *scratch)
+{
+	if (size == 0 || size > CODEC_BLOCK_MAX)
+		return CODEC_BAD_SIZE;
+	return codec_kernel_in_use()->encode(tree, src, size, dst, capacity, coded_size, scratch);
 }

@@ -25,6 +25,15 @@ enum {
 	    16 * CODEC_PRICE_BIT, /* a chunk, with the merge it adds, in each block */
 };
 
+/* The same as arguments, for tests at other prices: each below 2^16, and `bit` above 0. */
+struct codec_prices {
+	uint32_t bit, merge, chunk;
+};
+
+/* codec_design() at any prices. */
+void codec_design_at(const struct codec_prices *prices, const uint64_t counts[CODEC_SYMBOLS],
+		     size_t block_size, struct codec_planner *planner, struct codec_table *table);
+
 /* Nodes lie in pre-order: the left child of an inner node follows it. */
 struct codec_node {
 	uint8_t depth;

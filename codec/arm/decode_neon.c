@@ -384,4 +384,5 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_neon = {"neon", supported, decode, &dequant_kernel_neon};
+const struct codec_kernel codec_kernel_neon = {"neon", supported, decode, codec_encode_neon,
+					       &dequant_kernel_neon};

@@ -11,8 +11,13 @@
  * moves it to the top whatever its phase, one shift brings it down. Index to symbol: up to 16
  * symbols by a shuffle; larger chunks by addition where their symbols are one or two runs of
  * consecutive values (weights: a peak, its two flanks), else by one shuffle per 16 symbols.
+ *
+ * Bounds, besides what decode_template.h says: from a list, a group reads 16 bytes at its cursor
+ * and 16 at most 16 further on, whatever its bits are: 2 * WIDTH hold it. Of the coded bytes, a
+ * group of a bitmap reads 8 from the one with its first bit on, a group of indices up to 40.
  */
 #include "codec/kernels.h"
+#include "codec/words.h"
 
 #include <cpuid.h>
 #include <immintrin.h>
@@ -21,14 +26,7 @@
 enum { WIDTH = 32 };
 _Static_assert(2 * WIDTH <= CODEC_LIST_SLACK, "a group may run on by that much");
 
-static inline uint64_t load64(const uint8_t *bytes)
-{
-	uint64_t word;
-
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
-
+/* Whole words within the node's bits, and one more, which starts where they end at the latest. */
 static inline size_t count_ones(const uint8_t *coded, size_t position, size_t count)
 {
 	const uint8_t *bytes = coded + position / 8;
@@ -207,7 +205,7 @@ static inline struct unpacker unpacker_for(unsigned width, unsigned phase)
 				 _mm256_set1_epi16((short)(1 << width))};
 }
 
-/* Reads up to 3 * width + 16 bytes. */
+/* Reads 3 * width + 16 bytes. */
 static inline __m256i unpack_group(const struct unpacker *unpacker, const uint8_t *bytes,
 				   unsigned width)
 {
@@ -222,6 +220,7 @@ static inline __m256i unpack_group(const struct unpacker *unpacker, const uint8_
 	return _mm256_packus_epi16(even, odd);
 }
 
+/* Also where a chunk has fewer: tree->symbols is longer by CODEC_LIST_SLACK. */
 static inline __m256i load_symbols(const uint8_t *symbols)
 {
 	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)symbols));
@@ -331,4 +330,5 @@ static int supported(void)
 	       __builtin_cpu_supports("fma") && has_f16c();
 }
 
-const struct codec_kernel codec_kernel_avx2 = {"avx2", supported, decode, &dequant_kernel_avx2};
+const struct codec_kernel codec_kernel_avx2 = {"avx2", supported, decode, codec_encode_avx2,
+					       &dequant_kernel_avx2};

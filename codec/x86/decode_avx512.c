@@ -9,22 +9,18 @@
  * Unpack: eight indices lie within the 8 bytes from their first bit's byte on (7 bits of phase and
  * 8 * 7 of indices; the width of 8 is special). One permute brings each eight to a 64-bit lane of
  * their own, one multishift an index to each byte, one permute the symbols for the indices.
+ *
+ * Bounds, besides what decode_template.h says: a group reads 64 bytes of a list at its cursor, and
+ * 64 coded bytes from the one with its first bit on, so at most CODEC_SLACK - 1 behind that.
  */
 #include "codec/kernels.h"
+#include "codec/words.h"
 
 #include <immintrin.h>
 #include <string.h>
 
 enum { WIDTH = 64 };
 _Static_assert((int)WIDTH <= (int)CODEC_LIST_SLACK, "a group may run on by that much");
-
-static inline uint64_t load64(const uint8_t *bytes)
-{
-	uint64_t word;
-
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
 
 static inline size_t popcount(uint64_t word)
 {
@@ -217,6 +213,7 @@ static inline __m512i unpack_group(const struct unpacker *unpacker, const uint8_
 		}                                                                                  \
 	} while (0)
 
+/* Loading more symbols than a chunk has is no harm: tree->symbols is CODEC_LIST_SLACK longer. */
 static inline void unpack(uint8_t *out, const struct codec_tree *tree,
 			  const struct codec_node *node, const uint8_t *coded, size_t position,
 			  size_t count, int exact)
@@ -241,10 +238,11 @@ static inline void unpack(uint8_t *out, const struct codec_tree *tree,
 static int supported(void)
 {
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
-	       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vpopcntdq") &&
-	       __builtin_cpu_supports("bmi2");
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+	       __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+	       __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("bmi") &&
+	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-const struct codec_kernel codec_kernel_avx512 = {"avx512", supported, decode,
+const struct codec_kernel codec_kernel_avx512 = {"avx512", supported, decode, codec_encode_avx512,
 						 &dequant_kernel_avx512};

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* codec_design.c - designed tables are complete, within limits, optimal for their price, small, and
- * the same on every machine. */
-#include "codec/tree.h"
+/* codec_design.c - designed tables are complete, within limits, small, and the same on every
+ * machine; codec_optimal.c shows that none has a lower price. */
 #include "tests/unit/codec_util.h"
 
 #include <criterion/criterion.h>
@@ -9,89 +8,6 @@
 static unsigned length_of(const struct codec_table *table, unsigned symbol)
 {
 	return (table->code[symbol] >> 4) + (table->code[symbol] & 15u);
-}
-
-/* The price of a table by the definition, from nothing but the table. */
-static uint64_t price_of(const struct codec_table *table, const uint64_t counts[CODEC_SYMBOLS],
-			 uint64_t block_size)
-{
-	uint64_t price = 0, total = 0, chunks_16384 = 0;
-
-	for (unsigned i = 0; i < CODEC_SYMBOLS; i++) {
-		if (table->code[i] == CODEC_ABSENT)
-			continue;
-		uint64_t depth = table->code[i] & 15u, bits = table->code[i] >> 4;
-		price += counts[i] * (CODEC_PRICE_BIT * (depth + bits) + CODEC_PRICE_MERGE * depth);
-		total += counts[i];
-		chunks_16384 += 16384u >> bits; /* a symbol's share of its chunk */
-	}
-	if (total < block_size)
-		total = block_size;
-	return price + CODEC_PRICE_CHUNK * total / block_size * chunks_16384 / 16384;
-}
-
-/* Lengths for symbols 0.. in order (which is by frequency), cut in chunks by binary digits. */
-static void table_of(const unsigned *lengths, unsigned symbols, struct codec_table *table)
-{
-	memset(table->code, CODEC_ABSENT, sizeof(table->code));
-	for (unsigned first = 0; first < symbols;) {
-		unsigned count = 1, bits = CODEC_BITS_MAX;
-		while (first + count < symbols && lengths[first + count] == lengths[first])
-			count++;
-		while (1u << bits > count)
-			bits--;
-		for (unsigned i = 0; i < 1u << bits; i++, first++)
-			table->code[first] = (uint8_t)(bits << 4 | (lengths[first] - bits));
-	}
-}
-
-/* The least price over all lengths that ascend with the symbol and fill the tree. */
-static void search(unsigned *lengths, unsigned placed, unsigned symbols, unsigned open_4096ths,
-		   const uint64_t counts[CODEC_SYMBOLS], uint64_t block_size, uint64_t *best)
-{
-	struct codec_table table;
-
-	if (placed == symbols) {
-		if (open_4096ths > 0)
-			return;
-		table_of(lengths, symbols, &table);
-		uint64_t price = price_of(&table, counts, block_size);
-		*best = price < *best ? price : *best;
-		return;
-	}
-	for (unsigned length = placed ? lengths[placed - 1] : 0; length <= CODEC_LENGTH_MAX;
-	     length++) {
-		unsigned share = 4096u >> length;
-		if (share > open_4096ths)
-			continue;
-		lengths[placed] = length;
-		search(lengths, placed + 1, symbols, open_4096ths - share, counts, block_size,
-		       best);
-	}
-}
-
-Test(codec_design, optimal_by_exhaustive_search)
-{
-	struct codec_bench bench = codec_bench_create();
-	uint32_t state = 12345;
-
-	for (unsigned round = 0; round < 120; round++) {
-		unsigned symbols = 1 + round % 11, lengths[11];
-		uint64_t counts[CODEC_SYMBOLS] = {0}, best = UINT64_MAX;
-		uint64_t block_size = round % 3 ? 4096u << round % 5 : 1u << 30;
-		/* From flat to steep, descending, with ties. */
-		uint64_t value = 1 + codec_random(&state) % 3;
-		for (unsigned i = symbols; i-- > 0;) {
-			counts[i] = value;
-			if (codec_random(&state) % 4)
-				value += codec_random(&state) % (1 + value * (round % 7) / 3);
-		}
-		search(lengths, 0, symbols, 4096, counts, block_size, &best);
-		codec_design(counts, block_size, bench.planner, &bench.table);
-		cr_assert_eq(price_of(&bench.table, counts, block_size), best,
-			     "round %u, %u symbols", round, symbols);
-	}
-	codec_bench_destroy(&bench);
 }
 
 /* Every table is accepted by codec_tree_build(), and has exactly the symbols that occur. */

@@ -8,11 +8,11 @@
 
 static void check_all_kernels(const struct codec_bench *bench, const uint8_t *src, size_t size)
 {
-	struct guarded coded = guarded_create(2 * size + 8 + CODEC_SLACK);
+	struct guarded coded = guarded_create(3 * size + CODEC_SLACK);
 	struct guarded dst = guarded_create(size);
 	size_t coded_size = 0;
 
-	cr_assert_eq(codec_encode(bench->tree, src, size, coded.bytes, 2 * size + 8, &coded_size,
+	cr_assert_eq(codec_encode(bench->tree, src, size, coded.bytes, 3 * size, &coded_size,
 				  bench->scratch),
 		     CODEC_OK);
 	/* To the end of the mapping, so that reading past the slack faults. */
@@ -79,6 +79,27 @@ Test(codec_roundtrip, gaussian_bytes)
 Test(codec_roundtrip, gaussian_nibble_pairs)
 {
 	check_sizes(SHAPE_NIBBLES);
+}
+
+/* The deepest paths and the longest codes that a table can have. */
+Test(codec_roundtrip, deepest_trees)
+{
+	struct codec_bench bench = codec_bench_create();
+	static uint8_t src[4099];
+	uint32_t random = 9;
+
+	for (unsigned longest = 0; longest < 2; longest++) {
+		if (longest)
+			codec_longest_table(&bench.table);
+		else
+			codec_deepest_table(&bench.table);
+		cr_assert_eq(codec_tree_build(bench.tree, &bench.table), CODEC_OK);
+		for (size_t i = 0; i < sizeof(src); i++)
+			src[i] = (uint8_t)(codec_random(&random) % (longest ? 143 : 16));
+		for (size_t size = 1; size < sizeof(src); size += 1 + size / 3)
+			check_all_kernels(&bench, src, size);
+	}
+	codec_bench_destroy(&bench);
 }
 
 /* Flat bulk and a long tail of rare symbols: the longest codes come into use. */

@@ -3,9 +3,10 @@
 #ifndef ENTROFS_TESTS_CODEC_UTIL_H
 #define ENTROFS_TESTS_CODEC_UTIL_H
 
-#include "codec/codec.h"
+#include "codec/tree.h"
 
 #include <math.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -41,7 +42,47 @@ static inline void codec_bench_destroy(struct codec_bench *bench)
 	free(bench->planner);
 }
 
-/* Bytes whose end is the end of accessible memory. */
+static inline int codec_all_equal(const uint8_t *bytes, size_t size, uint8_t value)
+{
+	return size == 0 || (bytes[0] == value && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/* Scratch memory with a pattern, of which a call for a block of some size leaves what lies behind
+ * its lists and their slack. */
+enum { CODEC_PATTERN = 0xa5 };
+
+static inline void codec_scratch_fill(struct codec_scratch *scratch)
+{
+	memset(scratch, CODEC_PATTERN, codec_scratch_size);
+}
+
+static inline int codec_scratch_kept(const struct codec_scratch *scratch, size_t size)
+{
+	size_t used = size + CODEC_LIST_SLACK, rest = CODEC_BLOCK_MAX - size;
+
+	return codec_all_equal(scratch->lists[0] + used, rest, CODEC_PATTERN) &&
+	       codec_all_equal(scratch->lists[1] + used, rest, CODEC_PATTERN);
+}
+
+/*
+ * For blocks of this size, kernels may use so much of the lists and no more. The address sanitizer
+ * (without it, nothing happens) sees any access beyond, until codec_scratch_release().
+ */
+static inline void codec_scratch_restrict(struct codec_scratch *scratch, size_t size)
+{
+	for (unsigned i = 0; i < 2; i++)
+		ASAN_POISON_MEMORY_REGION(scratch->lists[i] + size + CODEC_LIST_SLACK,
+					  CODEC_BLOCK_MAX - size);
+	(void)scratch, (void)size;
+}
+
+static inline void codec_scratch_release(struct codec_scratch *scratch)
+{
+	ASAN_UNPOISON_MEMORY_REGION(scratch, codec_scratch_size);
+	(void)scratch;
+}
+
+/* Bytes between two pages that must not be touched, at the end of what may be, or at its start. */
 struct guarded {
 	uint8_t *bytes;
 	size_t size;
@@ -49,16 +90,23 @@ struct guarded {
 	size_t mapping_size;
 };
 
-static inline struct guarded guarded_create(size_t size)
+static inline struct guarded guarded_create_at(size_t size, int start)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t body = (size + page - 1) / page * page;
 	uint8_t *mapping =
-	    mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	    mmap(NULL, body + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (mapping == MAP_FAILED || mprotect(mapping + body, page, PROT_NONE) != 0)
+	if (mapping == MAP_FAILED ||
+	    (body > 0 && mprotect(mapping + page, body, PROT_READ | PROT_WRITE) != 0))
 		abort();
-	return (struct guarded){mapping + body - size, size, mapping, body + page};
+	return (struct guarded){mapping + page + (start ? 0 : body - size), size, mapping,
+				body + 2 * page};
+}
+
+static inline struct guarded guarded_create(size_t size)
+{
+	return guarded_create_at(size, 0);
 }
 
 static inline void guarded_destroy(struct guarded *guarded)
@@ -131,6 +179,23 @@ static inline void codec_fill(enum codec_shape shape, uint8_t *out, size_t size,
 			break;
 		}
 	}
+}
+
+/* The deepest possible tree: one leaf at each depth, two at the last. */
+static inline void codec_deepest_table(struct codec_table *table)
+{
+	memset(table->code, CODEC_ABSENT, sizeof(table->code));
+	for (unsigned depth = 1; depth <= CODEC_DEPTH_MAX; depth++)
+		table->code[depth - 1] = (uint8_t)depth;
+	table->code[CODEC_DEPTH_MAX] = CODEC_DEPTH_MAX;
+}
+
+/* The same with 128 symbols instead of the last one: codes of 22 bits, the longest there are. */
+static inline void codec_longest_table(struct codec_table *table)
+{
+	codec_deepest_table(table);
+	for (unsigned i = 0; i < 128; i++)
+		table->code[CODEC_DEPTH_MAX + i] = 7 << 4 | CODEC_DEPTH_MAX;
 }
 
 /* A random complete code: a tree split at random, its leaves random chunks. */
