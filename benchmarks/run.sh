@@ -7,4 +7,5 @@ cd "$(dirname "$0")/.."
 build=${1:-build}
 "$build/benchmarks/decode" --json "$build/benchmarks/decode.json"
 "$build/benchmarks/dequant"
+"$build/benchmarks/tables"
 benchmarks/arm64/instructions.sh
