@@ -12,8 +12,15 @@
  * Unpack: a chunk of two symbols is a choice by bits, nibbles are split by a shift; of any other
  * width, TBL brings the two bytes that hold a flat index to a 16-bit lane, a shift by lane brings
  * it down, a mask ends it.
+ *
+ * Bounds, besides what decode_template.h says: only sixteens with an element that counts are looked
+ * at, and their middle lies eight elements further on at most than their start, where a cursor
+ * stands at its list's end at most. So a load begins BACK bytes before a list at the earliest and
+ * ends 16 past its end at the latest. Of a bitmap, the word that begins where the node's bits end
+ * may be fetched in vain: 16 bytes from there on. Sixteen indices read 16 bytes.
  */
 #include "codec/kernels.h"
+#include "codec/words.h"
 
 #include <arm_neon.h>
 #include <string.h>
@@ -55,14 +62,7 @@ _Static_assert(2 * WIDTH <= CODEC_LIST_SLACK, "a group may run on by that much")
 static const uint64_t behind[256] __attribute__((aligned(64))) = ENTRIES(BEHIND);
 static const uint64_t ahead[256] __attribute__((aligned(64))) = ENTRIES(AHEAD);
 
-static inline uint64_t load64(const uint8_t *bytes)
-{
-	uint64_t word;
-
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
-
+/* Whole words within the node's bits, and one more, which starts where they end at the latest. */
 static inline size_t count_ones(const uint8_t *coded, size_t position, size_t count)
 {
 	const uint8_t *bytes = coded + position / 8;
