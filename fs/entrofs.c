@@ -6,7 +6,6 @@
  * and validated, the mount is made, then the parent exits, and only then are there threads. Reads
  * that come before the child is ready wait in the kernel.
  */
-#include "codec/codec.h"
 #include "fs/log.h"
 #include "fs/mount_helper.h"
 #include "fs/mounted.h"
@@ -16,6 +15,7 @@
 #include "fs/report.h"
 #include "fs/session.h"
 #include "fs/signals.h"
+#include "image/decoder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -270,19 +270,12 @@ static void unmount(struct mount *mount)
 	free(mount->image_path);
 }
 
-/* ENTROFS_KERNEL is for tests, and for a machine on which the choice proves wrong. */
-static int choose_kernel(void)
+static int choose_decoder(void)
 {
-	const char *name = getenv("ENTROFS_KERNEL");
-	if (!name || !*name || codec_use_kernel(name) == 0)
+	struct image_diag diag;
+	if (image_choose_decoder(getenv(IMAGE_DECODER_VARIABLE), &diag) == 0)
 		return 0;
-	char known[256] = "";
-	size_t used = 0;
-	for (size_t i = 0; codec_kernels[i] && used < sizeof(known); i++)
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s%s",
-					 i ? ", " : "", codec_kernels[i]->name,
-					 codec_kernels[i]->supported() ? "" : " (not on this CPU)");
-	log_error("ENTROFS_KERNEL: cannot use kernel '%s': known are %s", name, known);
+	log_error("%s", diag.text);
 	return -1;
 }
 
@@ -302,7 +295,7 @@ static int print(const struct options *options, bool helper, int failure)
 {
 	if (options->command == OPTIONS_VERSION)
 		printf("%s %s\ndecoder: %s\nlibfuse: %s\n", program_invocation_short_name,
-		       ENTROFS_VERSION, codec_kernel_in_use()->name, fuse_pkgversion());
+		       ENTROFS_VERSION, image_decoder(), fuse_pkgversion());
 	else if (helper)
 		mount_helper_print_help();
 	else
@@ -347,7 +340,7 @@ int main(int argc, char **argv)
 		return failure;
 	if (helper ? mount_helper_parse(&options, argc, argv) : options_parse(&options, argc, argv))
 		return usage;
-	if (options.command != OPTIONS_HELP && choose_kernel())
+	if (options.command != OPTIONS_HELP && choose_decoder())
 		return usage;
 	if (options.command != OPTIONS_MOUNT)
 		return print(&options, helper, failure);

@@ -2,6 +2,7 @@
 /* arguments.c - what command lines have in common; see arguments.h. */
 #include "mkfs/arguments.h"
 
+#include "image/decoder.h"
 #include "mkfs/cli.h"
 #include "mkfs/pool.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int argument_offset(const char *text, uint64_t *offset)
@@ -39,13 +41,26 @@ int argument_standard(int option, const char *help, int usage_status)
 		fputs(help, stdout);
 		return 0;
 	case 'V':
-		printf("%s " ENTROFS_VERSION "\n", program_invocation_short_name);
+		if (argument_decoder())
+			return usage_status;
+		printf("%s " ENTROFS_VERSION "\ndecoder: %s\n", program_invocation_short_name,
+		       image_decoder());
 		return 0;
 	default:
 		fprintf(stderr, "Try '%s --help' for more information.\n",
 			program_invocation_short_name);
 		return usage_status;
 	}
+}
+
+int argument_decoder(void)
+{
+	struct image_diag diag;
+
+	if (image_choose_decoder(getenv(IMAGE_DECODER_VARIABLE), &diag) == 0)
+		return 0;
+	cli_say("%s", diag.text);
+	return -1;
 }
 
 const char *argument_image(int argc, char **argv)

@@ -17,10 +17,14 @@ int argument_offset(const char *text, uint64_t *offset);
 int argument_jobs(const char *text, unsigned *jobs);
 
 /*
- * --help ('h') and --version ('V') print and return 0; for any other option, about which getopt has
- * complained, it says where to find help and returns usage_status. The exit code, in short.
+ * --help ('h') and --version ('V', with the decoder in use) print and return 0; for any other
+ * option, about which getopt has complained, it says where to find help and returns usage_status.
+ * The exit code, in short.
  */
 int argument_standard(int option, const char *help, int usage_status);
+
+/* Heeds ENTROFS_KERNEL; -1 if it cannot be. */
+int argument_decoder(void);
 
 /* The only argument that getopt left, an image's path. */
 const char *argument_image(int argc, char **argv);

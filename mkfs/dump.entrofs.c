@@ -30,9 +30,11 @@ static const char help[] =
     "  -o, --offset=N     the image starts at byte N of the file; k, M, G, T count in\n"
     "                     1024s\n"
     "  -h, --help         print this help\n"
-    "  -V, --version      print the version\n"
+    "  -V, --version      print the version and the decoder in use\n"
     "\n"
-    "Exit code: 0 shown, 1 the image is damaged or cannot be read, 2 usage error.\n";
+    "Exit code: 0 shown, 1 the image is damaged or cannot be read, 2 usage error.\n"
+    "\n"
+    "Environment: ENTROFS_KERNEL names the decoder to use instead of the fastest one.\n";
 
 /* Negative: go on; else the exit code. */
 static int parse_option(struct options *options, int option)
@@ -67,7 +69,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 			return code;
 	}
 	options->path = argument_image(argc, argv);
-	return options->path ? -1 : EXIT_USAGE;
+	return options->path && argument_decoder() == 0 ? -1 : EXIT_USAGE;
 }
 
 /* Each index is loaded twice, so that damage is told before anything is shown. */

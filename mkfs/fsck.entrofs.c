@@ -46,10 +46,12 @@ static const char help[] =
     "      --json         print one JSON object and nothing else\n"
     "  -q, --quiet        print only what is wrong\n"
     "  -h, --help         print this help\n"
-    "  -V, --version      print the version\n"
+    "  -V, --version      print the version and the decoder in use\n"
     "\n"
     "Exit code: 0 no errors, 4 the image is damaged, 8 it could not be checked or\n"
-    "extracted, 16 usage error, 32 interrupted; 12 is 4 and 8.\n";
+    "extracted, 16 usage error, 32 interrupted; 12 is 4 and 8.\n"
+    "\n"
+    "Environment: ENTROFS_KERNEL names the decoder to use instead of the fastest one.\n";
 
 /* Negative: go on; else the exit code. */
 static int parse_option(struct options *options, int option)
@@ -109,7 +111,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	options->path = argument_image(argc, argv);
-	return options->path ? -1 : EXIT_USAGE;
+	return options->path && argument_decoder() == 0 ? -1 : EXIT_USAGE;
 }
 
 static void print_clean(const struct options *options, const struct image *image,

@@ -31,14 +31,16 @@ static const char help[] =
     "      --no-verify     do not read the image back\n"
     "  -v, --verbose       print figures per tensor, and all that was skipped\n"
     "  -h, --help          print this help\n"
-    "  -V, --version       print the version\n"
+    "  -V, --version       print the version and the decoder in use\n"
     "\n"
     "Float tensors of two or more dimensions are quantized; others are stored\n"
     "losslessly. Among --keep and --bits-for (POSIX extended regular expressions,\n"
     "found anywhere in the name) the last one that matches decides.\n"
     "\n"
     "Exit code: 0 the image is made (or could be: --dry-run), 1 it is not, 2 usage\n"
-    "error, 3 it is made but the figures could not be printed.\n";
+    "error, 3 it is made but the figures could not be printed.\n"
+    "\n"
+    "Environment: ENTROFS_KERNEL names the decoder to use instead of the fastest one.\n";
 
 static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
 {
@@ -160,7 +162,7 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 				"output ('./-' is a file of that name)");
 		return OPTIONS_BAD;
 	}
-	return OPTIONS_RUN;
+	return argument_decoder() ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
 void options_free(struct options *options)

@@ -311,7 +311,7 @@ class Fsck(Images):
         done = fsck("--help")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertIn(b"--extract", done.stdout)
-        self.assertRegex(fsck("--version").stdout, rb"^fsck\.entrofs \d+\.\d+\.\d+\n$")
+        self.assertRegex(fsck("--version").stdout, rb"^fsck\.entrofs \d+\.\d+\.\d+\ndecoder: \w+\n$")
 
 
 class Dump(Images):

@@ -21,9 +21,10 @@ OPERANDS = {"mkentrofs": 2, "entrofs": 2, "fsck.entrofs": 1, "dump.entrofs": 1, 
             "mount.entrofs": 2}
 
 
-def run(program, *arguments, stdout=subprocess.PIPE):
+def run(program, *arguments, stdout=subprocess.PIPE, env=None):
     return subprocess.run([os.path.join(BUILD, program), *arguments], stdin=subprocess.DEVNULL,
-                          stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+                          stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+                          env={**os.environ, **(env or {})})
 
 
 class Manner(unittest.TestCase):
@@ -79,6 +80,29 @@ class Manner(unittest.TestCase):
                 self.assertIn(".Sh EXIT STATUS", page)
                 for option in re.findall(r"^ +(?:-\w, )?--([\w-]+)", run(program, "--help").stdout, re.M):
                     self.assertRegex(page, rf"Fl -{option}\b")
+
+    def test_decoder(self):
+        """ENTROFS_KERNEL decides which decoder runs; what it cannot be is said with those there are."""
+        for program in USAGE:
+            if program == "entrofs-run":  # decodes nothing
+                continue
+            with self.subTest(program):
+                done = run(program, "--version", env={"ENTROFS_KERNEL": ""})
+                self.assertRegex(done.stdout, r"(?m)^decoder: (?!reference)\w+$")
+                for kernel in "reference", "scalar":
+                    done = run(program, "--version", env={"ENTROFS_KERNEL": kernel})
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertRegex(done.stdout, rf"(?m)^decoder: {kernel}$")
+                for arguments in ["--version"], ["x"] * OPERANDS[program]:
+                    done = run(program, *arguments, env={"ENTROFS_KERNEL": "no\x1bsuch"})
+                    self.assertEqual((done.returncode, done.stdout), (USAGE[program], ""))
+                    self.assertRegex(done.stderr, rf"^{program}: ENTROFS_KERNEL: cannot use kernel 'no\?such': "
+                                                  r"known are reference, scalar(, \w+( \(not on this CPU\))?)*\n$")
+                self.assertEqual(run(program, "--help", env={"ENTROFS_KERNEL": "no"}).returncode, 0)
+                if program == "mount.entrofs":  # its page refers to that of entrofs
+                    continue
+                with open(glob.glob(os.path.join(ROOT, "man", program + ".[18]"))[0], encoding="utf-8") as file:
+                    self.assertIn(".It Ev ENTROFS_KERNEL", file.read())
 
 
 class Image(unittest.TestCase):
