@@ -87,8 +87,7 @@ static int try_indexes(struct image *image, struct image_diag *diag)
 
 static int show(const struct options *options, struct image *image)
 {
-	struct dump dump = {.path = options->path, .image = image, .tables = options->tables};
-	uint32_t streams = image_catalog(image)->stream_count;
+	struct dump dump;
 	struct image_diag diag;
 	int failed;
 
@@ -96,14 +95,13 @@ static int show(const struct options *options, struct image *image)
 		cli_cannot("read", options->path, "%s", diag.text);
 		return EXIT_FAILURE;
 	}
-	dump.before_stream = calloc(streams + 1u, sizeof(*dump.before_stream));
-	if (!dump.before_stream) {
+	if (dump_init(&dump, options->path, image)) {
 		cli_cannot("read", options->path, "out of memory");
 		return EXIT_FAILURE;
 	}
-	image_space(image, &dump.space, dump.before_stream);
+	dump.tables = options->tables;
 	failed = options->json ? dump_json(&dump) : dump_text(&dump);
-	free(dump.before_stream);
+	dump_free(&dump);
 	if (argument_finish_output())
 		return EXIT_FAILURE;
 	if (failed)

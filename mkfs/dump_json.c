@@ -5,6 +5,7 @@
  * Keys may be added but never change their meaning. Each tensor and stream is one line, written as
  * soon as it is complete.
  */
+#include "image/decoder.h"
 #include "mkfs/dtype.h"
 #include "mkfs/dump.h"
 #include "mkfs/json.h"
@@ -44,7 +45,10 @@ static void add_superblock(struct text *text, const struct dump *dump)
 	struct image_name generator = {super->generator,
 				       strnlen(super->generator, sizeof(super->generator))};
 
-	text_add(text, "{\n\"format\": %" PRIu32 ",\n\"superblock\": {", super->version);
+	text_add(text,
+		 "{\n\"version\": \"" ENTROFS_VERSION
+		 "\",\n\"decoder\": \"%s\",\n\"format\": %" PRIu32 ",\n\"superblock\": {",
+		 image_decoder(), super->version);
 	add_name(text, "generator", names_show(generator, NAMES_FOR_JSON));
 	text_add(text,
 		 "\"image_size\": %" PRIu64 ", \"compatible\": %" PRIu64
@@ -56,6 +60,22 @@ static void add_superblock(struct text *text, const struct dump *dump)
 	text_add(text, ", \"digest\": ");
 	text_add_hex(text, super->digest, sizeof(super->digest));
 	text_add(text, "},\n");
+}
+
+static int add_contents(struct text *text, const struct dump *dump)
+{
+	const struct efs_catalog_header *catalog = image_catalog(dump->image);
+	struct dump_contents contents;
+
+	if (dump_contents(dump, &contents))
+		return -1;
+	text_add(text,
+		 "\"contents\": {\"files\": %" PRIu32 ", \"folders\": %" PRIu32
+		 ", \"tensors\": %" PRIu32 ", \"streams\": %" PRIu32 ", \"blobs\": %" PRIu32
+		 ", \"sidecar_bytes\": %" PRIu64 "},\n",
+		 contents.files, contents.folders, catalog->tensor_count, catalog->stream_count,
+		 catalog->blob_count, contents.sidecar_bytes);
+	return 0;
 }
 
 static void add_space(struct text *text, const struct dump *dump)
@@ -73,22 +93,20 @@ static void add_space(struct text *text, const struct dump *dump)
 
 static void add_totals(struct text *text, const struct dump *dump)
 {
-	static const struct {
-		uint8_t bits;
-		const char *name;
-	} groups[] = {{8, "uint8"}, {4, "uint4"}, {0, "kept"}};
-
 	text_add(text, "\"totals\": {");
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		struct dump_totals totals = dump_totals(dump, groups[i].bits);
+	for (size_t i = 0; i < DUMP_GROUPS; i++) {
+		struct dump_totals totals = dump_totals(dump, dump_groups[i].bits);
 
 		text_add(text,
 			 "%s\"%s\": {\"tensors\": %" PRIu64 ", \"weights\": %" PRIu64
-			 ", \"raw_bytes\": %" PRIu64 ", \"stored_bytes\": %" PRIu64
-			 ", \"bits_per_weight\": ",
-			 i ? ", " : "", groups[i].name, totals.tensors, totals.weights, totals.raw,
-			 totals.stored);
+			 ", \"source_bytes\": %" PRIu64 ", \"raw_bytes\": %" PRIu64
+			 ", \"stored_bytes\": %" PRIu64 ", \"bits_per_weight\": ",
+			 i ? ",\n" : "", dump_groups[i].name, totals.tensors, totals.weights,
+			 totals.source, totals.raw, totals.stored);
 		text_add_figure(text, dump_bits_per_weight(totals.stored, totals.weights), FIGURES);
+		text_add(text, ", \"entropy_bits\": ");
+		text_add_figure(text, totals.weights ? totals.entropy / (double)totals.weights : 0,
+				FIGURES);
 		text_add(text, "}");
 	}
 	text_add(text, "},\n");
@@ -118,16 +136,17 @@ static void add_params(struct text *text, const struct image *image,
 
 static void add_sizes(struct text *text, const struct dump *dump, const struct efs_tensor *tensor)
 {
-	const struct efs_stream *stream = image_stream(dump->image, tensor->first_stream);
-	uint64_t stored = dump_stored_size(dump, tensor);
+	struct dump_cost cost = dump_cost(dump, tensor);
+	uint64_t stored = dump_stored(cost), weights = dump_weights(dump->image, tensor);
 
 	text_add(text,
-		 "\"raw_bytes\": %" PRIu64 ", \"stored_bytes\": %" PRIu64 ", \"payload\": %" PRIu64
-		 ", \"index\": %" PRIu64 ", \"padding\": %" PRIu64 ", \"bits_per_weight\": ",
-		 image_node(dump->image, tensor->node)->size, stored, stream->stored_size,
-		 stream->index.stored_size, dump->before_stream[tensor->first_stream]);
-	text_add_figure(text, dump_bits_per_weight(stored, dump_weights(dump->image, tensor)),
-			FIGURES);
+		 "\"weights\": %" PRIu64 ", \"source_bytes\": %" PRIu64 ", \"raw_bytes\": %" PRIu64
+		 ", \"stored_bytes\": %" PRIu64 ", \"payload\": %" PRIu64 ", \"index\": %" PRIu64
+		 ", \"padding\": %" PRIu64 ", \"bits_per_weight\": ",
+		 weights, dump_source_size(dump->image, tensor),
+		 image_node(dump->image, tensor->node)->size, stored, cost.payload, cost.index,
+		 cost.padding);
+	text_add_figure(text, dump_bits_per_weight(stored, weights), FIGURES);
 }
 
 static void add_tensor(struct text *text, const struct dump *dump, const struct efs_tensor *tensor)
@@ -164,10 +183,10 @@ static void add_tensor(struct text *text, const struct dump *dump, const struct 
 static void add_stream(struct text *text, const struct dump *dump, uint32_t number)
 {
 	const struct efs_stream *stream = image_stream(dump->image, number);
-	struct dump_blocks blocks = dump_blocks(dump, number);
-	uint64_t table_blocks[EFS_TABLES_MAX];
+	struct dump_blocks blocks;
 	unsigned counts[DUMP_LENGTHS];
 
+	dump_blocks(dump->image, number, &blocks);
 	text_add(text,
 		 "{\"offset\": %" PRIu64 ", \"raw_bytes\": %" PRIu64 ", \"payload\": %" PRIu64
 		 ", \"index\": %" PRIu64 ", \"padding\": %" PRIu64 ", \"block_size\": %u"
@@ -184,9 +203,8 @@ static void add_stream(struct text *text, const struct dump *dump, uint32_t numb
 		text_add(text, "]");
 	}
 	text_add(text, "], \"table_blocks\": [");
-	dump_table_blocks(dump, number, table_blocks);
 	for (uint32_t table = 0; table < stream->table_count; table++)
-		text_add(text, "%s%" PRIu64, table ? ", " : "", table_blocks[table]);
+		text_add(text, "%s%" PRIu64, table ? ", " : "", blocks.by_table[table]);
 	text_add(text, "]}");
 }
 
@@ -195,6 +213,8 @@ static int put_all(const struct dump *dump, struct text *text)
 	const struct efs_catalog_header *catalog = image_catalog(dump->image);
 
 	add_superblock(text, dump);
+	if (add_contents(text, dump))
+		return -1;
 	add_space(text, dump);
 	add_totals(text, dump);
 	text_add(text, "\"tensors\": [");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dump_text.c - an image shown to a person; see dump.h. */
+#include "image/decoder.h"
 #include "mkfs/cli.h"
 #include "mkfs/dtype.h"
 #include "mkfs/dump.h"
@@ -30,20 +31,22 @@ static void print_superblock(const struct dump *dump)
 		printf("%02x", super->digest[i]);
 	printf("\nsize:       %" PRIu64 " bytes (%s)\n", super->image_size,
 	       cli_size(super->image_size, size));
+	printf("decoder:    %s\n", image_decoder());
 	free(shown);
 }
 
-static void print_contents(const struct dump *dump)
+static int print_contents(const struct dump *dump)
 {
 	const struct efs_catalog_header *catalog = image_catalog(dump->image);
-	uint32_t files = 0;
+	struct dump_contents contents;
 
-	for (uint32_t i = 0; i < catalog->node_count; i++)
-		files += image_node(dump->image, i)->type == EFS_FILE;
+	if (dump_contents(dump, &contents))
+		return -1;
 	printf("contents:   %" PRIu32 " files, %" PRIu32 " folders, %" PRIu32 " tensors, %" PRIu32
 	       " streams, %" PRIu32 " blobs\n",
-	       files, catalog->node_count - files, catalog->tensor_count, catalog->stream_count,
+	       contents.files, contents.folders, catalog->tensor_count, catalog->stream_count,
 	       catalog->blob_count);
+	return 0;
 }
 
 static void print_space_line(const char *what, uint64_t bytes, uint64_t total)
@@ -73,20 +76,15 @@ static void print_space(const struct dump *dump)
 
 static void print_totals(const struct dump *dump)
 {
-	static const struct {
-		uint8_t bits;
-		const char *name;
-	} groups[] = {{8, "uint8"}, {4, "uint4"}, {0, "kept"}};
-
 	printf("\n%-8s %8s %14s %14s %14s %12s\n", "tensors", "number", "weights", "decoded",
 	       "stored", "bits/weight");
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		struct dump_totals totals = dump_totals(dump, groups[i].bits);
+	for (size_t i = 0; i < DUMP_GROUPS; i++) {
+		struct dump_totals totals = dump_totals(dump, dump_groups[i].bits);
 
 		if (totals.tensors)
 			printf("%-8s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64
 			       " %12.4f\n",
-			       groups[i].name, totals.tensors, totals.weights, totals.raw,
+			       dump_groups[i].name, totals.tensors, totals.weights, totals.raw,
 			       totals.stored, dump_bits_per_weight(totals.stored, totals.weights));
 	}
 }
@@ -128,7 +126,7 @@ static void print_quantization(const struct image *image, const struct efs_tenso
 static int print_tensor(const struct dump *dump, const struct efs_tensor *tensor)
 {
 	char *name = names_show(image_string(dump->image, tensor->name), NAMES_FOR_TERMINAL);
-	uint64_t stored = dump_stored_size(dump, tensor);
+	uint64_t stored = dump_stored(dump_cost(dump, tensor));
 	char shape[SHAPE_TEXT], bits[8] = "-";
 
 	if (!name)
@@ -180,12 +178,11 @@ static int print_streams(const struct dump *dump)
 {
 	for (uint32_t i = 0; i < image_catalog(dump->image)->stream_count; i++) {
 		const struct efs_stream *stream = image_stream(dump->image, i);
-		uint64_t table_blocks[EFS_TABLES_MAX];
 		struct dump_blocks blocks;
 
 		if (image_hold_index(dump->image, i, NULL))
 			return -1;
-		blocks = dump_blocks(dump, i);
+		dump_blocks(dump->image, i, &blocks);
 		printf("\nstream %" PRIu32 " at byte %" PRIu64 ": %" PRIu64
 		       " bytes, stored in %" PRIu64 ", index %" PRIu64 ", gap before it %" PRIu64
 		       "\n",
@@ -194,9 +191,8 @@ static int print_streams(const struct dump *dump)
 		printf("  blocks of %u KiB: %" PRIu64 " coded, %" PRIu64 " raw, %" PRIu64
 		       " constant\n",
 		       (1u << stream->block_log2) >> 10, blocks.coded, blocks.raw, blocks.constant);
-		dump_table_blocks(dump, i, table_blocks);
 		for (uint32_t table = 0; table < stream->table_count; table++)
-			print_table(dump, i, table, table_blocks[table]);
+			print_table(dump, i, table, blocks.by_table[table]);
 		image_release_index(dump->image, i);
 	}
 	return 0;
@@ -205,7 +201,8 @@ static int print_streams(const struct dump *dump)
 int dump_text(const struct dump *dump)
 {
 	print_superblock(dump);
-	print_contents(dump);
+	if (print_contents(dump))
+		return -1;
 	print_space(dump);
 	print_totals(dump);
 	if (print_tensors(dump))

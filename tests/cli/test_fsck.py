@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""fsck.entrofs and dump.entrofs on good, damaged, doctored and embedded images.
+"""fsck.entrofs on good, damaged, doctored and embedded images.
 
 Doctored images are made here from docs/format.md with nothing but the standard library and the zstd
 program: checksums, digest and hash tree are right, so only what is said to be wrong is.
@@ -312,68 +312,6 @@ class Fsck(Images):
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertIn(b"--extract", done.stdout)
         self.assertRegex(fsck("--version").stdout, rb"^fsck\.entrofs \d+\.\d+\.\d+\ndecoder: \w+\n$")
-
-
-class Dump(Images):
-    def test_json(self):
-        """Space adds up to the file, and tensors say what the manifest says."""
-        self.assert_result(fsck("-x", self.path("tree"), self.image), CLEAN)
-        with open(self.path("tree", "quantized", "manifest.json"), encoding="utf-8") as file:
-            manifest = {t["name"]: t for t in json.load(file)["tensors"]}
-        shown = json.loads(dump("--json", self.image).stdout)
-        space = dict(shown["space"])
-        self.assertEqual(space.pop("total"), len(self.bytes))
-        self.assertEqual(sum(space.values()), len(self.bytes))
-        self.assertEqual(shown["superblock"]["image_size"], len(self.bytes))
-        self.assertEqual(shown["superblock"]["digest"], self.bytes[152:184].hex())
-        self.assertEqual(sorted(t["name"] for t in shown["tensors"]), sorted(self.tensors))
-        for tensor in shown["tensors"]:
-            source, listed = self.tensors[tensor["name"]], manifest[tensor["name"]]
-            self.assertEqual(tensor["shape"], source.shape)
-            self.assertEqual(tensor["dtype"], source.dtype)
-            for key in ("bits", "scheme", "scale", "zero_point", "stored_bytes", "sha256", "shape", "dtype"):
-                self.assertEqual(tensor[key], listed[key], (tensor["name"], key))
-            self.assertEqual(tensor["file"], "quantized/" + listed["file"])
-            self.assertEqual(tensor["stored_bytes"], tensor["payload"] + tensor["index"] + tensor["padding"])
-            weights = 1
-            for dimension in source.shape:
-                weights *= dimension
-            self.assertAlmostEqual(tensor["bits_per_weight"],
-                                   tensor["stored_bytes"] * 8 / weights if weights else 0, places=5)
-
-    def test_tables(self):
-        """Code lengths of every table fill the code space, and blocks cover each stream."""
-        shown = json.loads(dump("--json", "--tables", self.image).stdout)
-        self.assertEqual(sum(s["payload"] for s in shown["streams"]), shown["space"]["payload"])
-        for stream in shown["streams"]:
-            self.assertEqual(sum(stream["blocks"].values()), -(-stream["raw_bytes"] // stream["block_size"]))
-            for lengths in stream["tables"]:
-                self.assertEqual(sum(n / 2 ** length for length, n in enumerate(lengths)), 1)
-
-    def test_text(self):
-        """The text names every tensor, and no control character of a name reaches the terminal."""
-        done = dump("--tables", self.image)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        text = done.stdout.decode()
-        for word in ("model.layer.0.weight", "a/b: ü%", "301x517", "scalar", "hash tree", "bits/weight",
-                     "codes of each length", "red\ufffd[31m\ufffd31m"):
-            self.assertIn(word, text)
-        self.assertNotIn("\x1b", text)
-        self.assertNotIn("\u009b", text)
-        self.assertIn(str(len(self.bytes)), text)
-
-    def test_failures(self):
-        """Damage, absent files, full devices and wrong usage have their exit codes."""
-        data = bytearray(self.bytes)
-        data[100] ^= 1
-        self.assert_result(dump(self.doctored(data)), 1, "cannot read", "checksum")
-        self.assert_result(dump(self.path("absent")), 1, "cannot open")
-        for arguments in ([], ["--bogus"], [self.image, self.image], ["--offset=", self.image]):
-            self.assert_result(dump(*arguments), 2, "--help")
-        if os.path.exists("/dev/full"):
-            with open("/dev/full", "wb") as full:
-                self.assert_result(run("dump.entrofs", self.image, stdout=full), 1, "cannot write")
-        self.assertEqual(dump("--help").returncode, 0)
 
 
 if __name__ == "__main__":
