@@ -86,6 +86,7 @@ IMAGE     := $(wildcard image/*.c)
 QUANTIZER := $(wildcard quantizer/*.c)
 MKFS_MAIN := mkfs/mkentrofs.c mkfs/fsck.entrofs.c mkfs/dump.entrofs.c
 MKFS      := $(filter-out $(MKFS_MAIN),$(wildcard mkfs/*.c))
+HTML_SCRIPTS := $(addprefix mkfs/html/,base.js summary.js plots.js treemap.js histogram.js tensors.js page.js)
 FS_MAIN   := fs/entrofs.c
 FS        := $(filter-out $(FS_MAIN),$(wildcard fs/*.c))
 DEMO_MAIN := runtime-demo/entrofs-run.c
@@ -138,11 +139,32 @@ $(BUILD)/codec/dequant_scalar.o $(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
 # Vectorised, but in the order that is written: a seed gives the same text on every machine.
 $(BUILD)/runtime-demo/%.o: EXTRA_CFLAGS = -O3 -fno-math-errno -fno-trapping-math
 
+compile = $(CC) $(BASE_CPPFLAGS) $(EXTRA_CPPFLAGS) $(BASE_CFLAGS) $(EXTRA_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
+	-MMD -MP -c -o $@ $<
+
 # "make deps check" installs before it compiles, also with parallel jobs.
 $(BUILD)/%.o: %.c $(BUILD)/flags | $(filter deps deps-dev,$(MAKECMDGOALS))
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(BASE_CPPFLAGS) $(EXTRA_CPPFLAGS) $(BASE_CFLAGS) $(EXTRA_CFLAGS) \
-		$(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)$(compile)
+
+# The page of dump.entrofs becomes C arrays by POSIX tools alone.
+$(BUILD)/mkfs/html/script.js: $(HTML_SCRIPTS)
+	@mkdir -p $(@D)
+	$(call say,CAT,$@)cat $^ > $@
+
+$(BUILD)/mkfs/html/assets.c: mkfs/html/page.html mkfs/html/page.css $(BUILD)/mkfs/html/script.js Makefile
+	@mkdir -p $(@D)
+	$(call say,BYTES,$@){ \
+		printf '/* Made by the Makefile from mkfs/html/. */\n#include "mkfs/html/assets.h"\n'; \
+		for part in page=$(word 1,$^) style=$(word 2,$^) script=$(word 3,$^); do \
+			printf 'static const char %s[] = {\n' $${part%%=*}; \
+			od -An -v -td1 $${part#*=} | sed 's/  *\([-0-9][0-9]*\)/\1,/g'; \
+			printf '0};\nconst struct html_asset html_%s = {%s, sizeof %s - 1};\n' \
+				$${part%%=*} $${part%%=*} $${part%%=*}; \
+		done; } > $@
+
+$(BUILD)/mkfs/html/assets.o: $(BUILD)/mkfs/html/assets.c $(BUILD)/flags
+	$(call say,CC,$<)$(compile)
 
 define archive
 $(BUILD)/lib$(1).a: $(2:%.c=$(BUILD)/%.o)
@@ -151,7 +173,7 @@ endef
 $(eval $(call archive,codec,$(CODEC)))
 $(eval $(call archive,image,$(IMAGE)))
 $(eval $(call archive,quantizer,$(QUANTIZER)))
-$(eval $(call archive,mkfs,$(MKFS)))
+$(eval $(call archive,mkfs,$(MKFS) mkfs/html/assets.c))
 $(eval $(call archive,fs,$(FS)))
 $(eval $(call archive,demo,$(DEMO)))
 $(eval $(call archive,bench,$(BENCH)))
@@ -197,7 +219,8 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(BUILD)/libbench.
 	$(link)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(CODEC) $(IMAGE) $(QUANTIZER) $(MKFS_MAIN) $(MKFS) $(FS_MAIN) $(FS) \
-	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(HOSTILE) $(BENCH_MAIN) $(BENCH))
+	$(DEMO_MAIN) $(DEMO) $(UNIT) $(FUZZ) tests/fuzz/replay.c $(HOSTILE) $(BENCH_MAIN) $(BENCH) \
+	mkfs/html/assets.c)
 
 # --- targets -----------------------------------------------------------------------------------
 
@@ -205,6 +228,8 @@ PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-d
 	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy bindfs
 PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
 	gcc-aarch64-linux-gnu qemu-user-static qemu-user gnuplot-nox
+# Debian has it as a package; tests that need it are skipped where there is none.
+BROWSER := chromium
 apt = $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
 
 deps:
@@ -212,7 +237,8 @@ deps:
 	$(apt) -q -y --no-install-recommends install $(PACKAGES)
 
 deps-dev: deps
-	$(apt) -q -y --no-install-recommends install $(PACKAGES_DEV)
+	$(apt) -q -y --no-install-recommends install $(PACKAGES_DEV) \
+		$$(apt-cache search --names-only '^$(BROWSER)$$' | cut -d' ' -f1)
 
 demo: all
 	$(Q)runtime-demo/demo.sh $(BUILD)

@@ -177,3 +177,17 @@ const char *dump_scheme(uint8_t scheme)
 
 	return names[scheme];
 }
+
+static int compare_ranks(const void *a, const void *b)
+{
+	const struct dump_ranked *left = a, *right = b;
+
+	if (left->stored != right->stored)
+		return left->stored < right->stored ? 1 : -1;
+	return (left->number > right->number) - (left->number < right->number);
+}
+
+void dump_rank(struct dump_ranked *things, size_t count)
+{
+	qsort(things, count, sizeof(*things), compare_ranks);
+}

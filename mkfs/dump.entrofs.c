@@ -4,6 +4,8 @@
 
 #include "mkfs/arguments.h"
 #include "mkfs/cli.h"
+#include "mkfs/dump_html.h"
+#include "mkfs/pool.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,6 +19,7 @@ struct options {
 	const char *path;
 	uint64_t offset;
 	int json, tables;
+	struct dump_html html; /* target NULL: no page */
 };
 
 static const char help[] =
@@ -27,6 +30,12 @@ static const char help[] =
     "\n"
     "  -t, --tables       show streams with their blocks and code tables, too\n"
     "      --json         print JSON; its keys are stable\n"
+    "      --html=FILE    write a page for a browser instead, which needs no other\n"
+    "                     file and no network; '-' is the standard output\n"
+    "      --no-histograms\n"
+    "                     of the page: do not go through all data for it\n"
+    "  -f, --force        replace FILE if it exists\n"
+    "  -j, --jobs=N       threads for --html (all CPUs)\n"
     "  -o, --offset=N     the image starts at byte N of the file; k, M, G, T count in\n"
     "                     1024s\n"
     "  -h, --help         print this help\n"
@@ -46,6 +55,17 @@ static int parse_option(struct options *options, int option)
 	case 'J':
 		options->json = 1;
 		return -1;
+	case 'H':
+		options->html.target = optarg;
+		return -1;
+	case 'n':
+		options->html.counted = 0;
+		return -1;
+	case 'f':
+		options->html.force = 1;
+		return -1;
+	case 'j':
+		return argument_jobs(optarg, &options->html.jobs) ? EXIT_USAGE : -1;
 	case 'o':
 		return argument_offset(optarg, &options->offset) ? EXIT_USAGE : -1;
 	default:
@@ -57,16 +77,26 @@ static int parse_options(struct options *options, int argc, char **argv)
 {
 	static const struct option names[] = {
 	    {"tables", no_argument, NULL, 't'},       {"json", no_argument, NULL, 'J'},
+	    {"html", required_argument, NULL, 'H'},   {"no-histograms", no_argument, NULL, 'n'},
+	    {"force", no_argument, NULL, 'f'},        {"jobs", required_argument, NULL, 'j'},
 	    {"offset", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
 	};
 	int option, code;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	while ((option = getopt_long(argc, argv, "to:hV", names, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "tfj:o:hV", names, NULL)) != -1) {
 		code = parse_option(options, option);
 		if (code >= 0)
 			return code;
+	}
+	if (options->html.target && (options->json || options->tables)) {
+		cli_usage_error("--html goes with neither --json nor --tables");
+		return EXIT_USAGE;
+	}
+	if (!options->html.target && (options->html.force || !options->html.counted)) {
+		cli_usage_error("--force and --no-histograms need --html");
+		return EXIT_USAGE;
 	}
 	options->path = argument_image(argc, argv);
 	return options->path && argument_decoder() == 0 ? -1 : EXIT_USAGE;
@@ -85,7 +115,7 @@ static int try_indexes(struct image *image, struct image_diag *diag)
 	return 0;
 }
 
-static int show(const struct options *options, struct image *image)
+static int show(const struct options *options, struct image *image, int fd)
 {
 	struct dump dump;
 	struct image_diag diag;
@@ -99,6 +129,11 @@ static int show(const struct options *options, struct image *image)
 		cli_cannot("read", options->path, "out of memory");
 		return EXIT_FAILURE;
 	}
+	if (options->html.target) {
+		failed = dump_html(&dump, &options->html, fd);
+		dump_free(&dump);
+		return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	dump.tables = options->tables;
 	failed = options->json ? dump_json(&dump) : dump_text(&dump);
 	dump_free(&dump);
@@ -111,11 +146,13 @@ static int show(const struct options *options, struct image *image)
 
 int main(int argc, char **argv)
 {
-	struct options options = {0};
-	int code = parse_options(&options, argc, argv), fd;
+	struct options options = {.html = {.counted = 1, .jobs = pool_jobs_default()}};
 	struct image_diag diag;
 	struct image *image;
+	int code, fd;
 
+	cli_guard_standard();
+	code = parse_options(&options, argc, argv);
 	if (code >= 0)
 		return code;
 	fd = argument_open_image(options.path);
@@ -127,7 +164,7 @@ int main(int argc, char **argv)
 		cli_cannot("read", options.path, "%s", diag.text);
 		code = EXIT_FAILURE;
 	} else {
-		code = show(&options, image);
+		code = show(&options, image, fd);
 		image_close(image);
 	}
 	close(fd);

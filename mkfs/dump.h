@@ -72,6 +72,13 @@ void dump_lengths(const struct codec_table *table, unsigned counts[DUMP_LENGTHS]
 
 const char *dump_scheme(uint8_t scheme);
 
+/* Things by what they take: the largest first, those alike by their numbers. */
+struct dump_ranked {
+	uint64_t stored; /* bytes */
+	uint32_t number;
+};
+void dump_rank(struct dump_ranked *things, size_t count);
+
 /* To standard output. 0, or -1 if writing, memory or (tables) reading an index failed. */
 int dump_text(const struct dump *dump);
 int dump_json(const struct dump *dump);

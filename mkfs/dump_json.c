@@ -5,18 +5,16 @@
  * Keys may be added but never change their meaning. Each tensor and stream is one line, written as
  * soon as it is complete.
  */
+#include "mkfs/dump_json.h"
+
 #include "image/decoder.h"
 #include "mkfs/dtype.h"
-#include "mkfs/dump.h"
-#include "mkfs/json.h"
 #include "mkfs/names.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FIGURES = 9 }; /* significant digits of measured values */
 
 /* Writes the text and empties it. */
 static int flush(struct text *text)
@@ -62,23 +60,22 @@ static void add_superblock(struct text *text, const struct dump *dump)
 	text_add(text, "},\n");
 }
 
-static int add_contents(struct text *text, const struct dump *dump)
+void dump_json_contents(struct text *text, const struct dump *dump)
 {
 	const struct efs_catalog_header *catalog = image_catalog(dump->image);
 	struct dump_contents contents;
 
 	if (dump_contents(dump, &contents))
-		return -1;
+		text->failed = 1;
 	text_add(text,
 		 "\"contents\": {\"files\": %" PRIu32 ", \"folders\": %" PRIu32
 		 ", \"tensors\": %" PRIu32 ", \"streams\": %" PRIu32 ", \"blobs\": %" PRIu32
 		 ", \"sidecar_bytes\": %" PRIu64 "},\n",
 		 contents.files, contents.folders, catalog->tensor_count, catalog->stream_count,
 		 catalog->blob_count, contents.sidecar_bytes);
-	return 0;
 }
 
-static void add_space(struct text *text, const struct dump *dump)
+void dump_json_space(struct text *text, const struct dump *dump)
 {
 	const struct image_space *space = &dump->space;
 
@@ -91,7 +88,7 @@ static void add_space(struct text *text, const struct dump *dump)
 		 space->hash_tree, space->superblock, image_superblock(dump->image)->image_size);
 }
 
-static void add_totals(struct text *text, const struct dump *dump)
+void dump_json_totals(struct text *text, const struct dump *dump)
 {
 	text_add(text, "\"totals\": {");
 	for (size_t i = 0; i < DUMP_GROUPS; i++) {
@@ -103,10 +100,11 @@ static void add_totals(struct text *text, const struct dump *dump)
 			 ", \"stored_bytes\": %" PRIu64 ", \"bits_per_weight\": ",
 			 i ? ",\n" : "", dump_groups[i].name, totals.tensors, totals.weights,
 			 totals.source, totals.raw, totals.stored);
-		text_add_figure(text, dump_bits_per_weight(totals.stored, totals.weights), FIGURES);
+		text_add_figure(text, dump_bits_per_weight(totals.stored, totals.weights),
+				DUMP_FIGURES);
 		text_add(text, ", \"entropy_bits\": ");
 		text_add_figure(text, totals.weights ? totals.entropy / (double)totals.weights : 0,
-				FIGURES);
+				DUMP_FIGURES);
 		text_add(text, "}");
 	}
 	text_add(text, "},\n");
@@ -146,7 +144,7 @@ static void add_sizes(struct text *text, const struct dump *dump, const struct e
 		 weights, dump_source_size(dump->image, tensor),
 		 image_node(dump->image, tensor->node)->size, stored, cost.payload, cost.index,
 		 cost.padding);
-	text_add_figure(text, dump_bits_per_weight(stored, weights), FIGURES);
+	text_add_figure(text, dump_bits_per_weight(stored, weights), DUMP_FIGURES);
 }
 
 static void add_tensor(struct text *text, const struct dump *dump, const struct efs_tensor *tensor)
@@ -166,12 +164,12 @@ static void add_tensor(struct text *text, const struct dump *dump, const struct 
 		text_add(text, "\"bits\": null, \"scheme\": null, ");
 	add_params(text, dump->image, tensor);
 	text_add(text, "\"entropy_bits\": ");
-	text_add_figure(text, tensor->entropy, FIGURES);
+	text_add_figure(text, tensor->entropy, DUMP_FIGURES);
 	/* null: no difference at all, so an infinite ratio */
 	text_add(text, ", \"sqnr_db\": ");
-	text_add_figure(text, tensor->sqnr, FIGURES);
+	text_add_figure(text, tensor->sqnr, DUMP_FIGURES);
 	text_add(text, ", \"max_error\": ");
-	text_add_figure(text, tensor->max_error, FIGURES);
+	text_add_figure(text, tensor->max_error, DUMP_FIGURES);
 	text_add(text, ", \"stream\": %" PRIu32 ", \"tables\": %u, ", tensor->first_stream,
 		 dump_table_count(dump->image, tensor));
 	add_sizes(text, dump, tensor);
@@ -213,10 +211,9 @@ static int put_all(const struct dump *dump, struct text *text)
 	const struct efs_catalog_header *catalog = image_catalog(dump->image);
 
 	add_superblock(text, dump);
-	if (add_contents(text, dump))
-		return -1;
-	add_space(text, dump);
-	add_totals(text, dump);
+	dump_json_contents(text, dump);
+	dump_json_space(text, dump);
+	dump_json_totals(text, dump);
 	text_add(text, "\"tensors\": [");
 	for (uint32_t i = 0; i < catalog->tensor_count; i++) {
 		text_add(text, "%s\n", i ? "," : "");

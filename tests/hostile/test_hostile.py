@@ -31,6 +31,7 @@ CLEAN, DAMAGED, FAILED = 0, 4, 8  # of fsck.entrofs
 TIME_LIMIT = 20  # seconds for one program; it is there to end a hang, not to measure
 MEMORY_LIMIT = 80 << 20  # peak, of one program; what they may keep is bounded by 32 MiB
 LARGE = 64 << 20  # bytes: what claims more is not decoded in Python, nor by --deep
+PAGE_LIMIT = 2_000_000  # bytes that the page of dump.entrofs has at most
 HASHED = 1 << 20  # bytes of a file that are compared
 SANITIZED = any(name in mountlib.BUILD for name in ("address", "thread", "undefined"))
 EACH = 4 if SANITIZED else 12  # images of each class and verdict
@@ -181,12 +182,23 @@ class Trial:
         self.program("dump.entrofs", (0,), "read", self.path)
         code_tables, _, out = self.program("dump.entrofs", (0, 1), "read", "--tables", "--json", self.path)
         self.require(code_tables or json.loads(out)["tensors"] is not None, "JSON")
+        self.shown()
         bad = self.mounted()
         if self.claimed <= LARGE:
             self.require(self.extracted() == bad, "not the same is extracted as is served")
         self.require(not bad or self.verdict != "served", f"cannot be read: {bad}")
         self.require(not bad or is_inflated or code == DAMAGED, f"cannot be read: {bad}, but is clean")
         return "served in part" if bad else "served right"
+
+    def shown(self):
+        """Its page is of bounded size, and no name gets out of the data in it."""
+        code, reasons, page = self.program("dump.entrofs", (0, 1), "(?:read|verify)", "--html=-", self.path)
+        if not page:
+            self.require(code and "it claims" in reasons[0], f"no page: {reasons}")
+            return
+        self.require(len(page) < PAGE_LIMIT and page.count("</script>") == 2, "the page")
+        data = json.loads(page[page.index(' id="data">') + 11:page.index("</script>")])
+        self.require(bool(data["check"]["findings"]) == bool(code), f"exit {code}, {data['check']}")
 
     def mounted(self):
         """Mounts it and compares its files. Those that cannot be read."""
