@@ -3,23 +3,18 @@
  * image.c - fuzz target: whatever an image holds, opening it and reading everything that it offers
  * neither crashes nor hangs, and what it serves agrees with its own catalog.
  *
- * Input: the first 184 bytes of a superblock, then what follows the superblock, up to the hash
- * tree. If the input's size is even, the hash tree is added and everything sealed with right
- * checksums, so that what lies behind them is reached; else checksums stay as they come.
- *
  * The mutator knows the format: beside bytes it changes fields of records, copies, adds and removes
  * records, and puts the tree's links in order again, so that changes get past the first check.
  */
+#include "tests/fuzz/image_input.h"
 #include "tests/unit/image_exercise.h"
 #include "tests/unit/image_fields.h"
-#include "tests/unit/image_reseal.h"
 
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 enum {
-	HEAD = offsetof(struct efs_superblock, reserved1),
 	READ_BUFFER = EXERCISE_BUFFER,
 	CHANGES = 4, /* to records in one mutation, at most */
 };
@@ -28,39 +23,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* libFuzzer's; not there when the corpus is replayed. */
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-
-/* The image that the input stands for, without hash tree; *size becomes its size. */
-static uint8_t *expand(const uint8_t *data, size_t *size, size_t extra)
-{
-	size_t head = *size < HEAD ? *size : HEAD, body = *size - head;
-	uint8_t *image = calloc(1, EFS_SUPERBLOCK_SIZE + body + extra);
-
-	if (!image)
-		abort();
-	memcpy(image, data, head);
-	if (body)
-		memcpy(image + EFS_SUPERBLOCK_SIZE, data + head, body);
-	*size = EFS_SUPERBLOCK_SIZE + body;
-	return image;
-}
-
-static uint8_t *make_image(const uint8_t *data, size_t *size)
-{
-	size_t body = *size < HEAD ? 0 : *size - HEAD, plain = *size;
-	uint64_t covered = (body + 7) / 8 * 8, tree = efs_hash_tree_size(covered);
-	size_t full = EFS_SUPERBLOCK_SIZE + (size_t)covered + (size_t)tree;
-	uint8_t *image = expand(data, &plain, (size_t)(covered - body + tree));
-	struct efs_superblock *super = (void *)image;
-
-	if (*size % 2 == 0) {
-		super->hash_offset = EFS_SUPERBLOCK_SIZE + covered;
-		super->hash_size = tree;
-		super->image_size = full;
-		reseal_all(image, full, 1);
-	}
-	*size = full;
-	return image;
-}
 
 /* What is large, or the system's, is made once: it would take longer than what is tested. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
