@@ -24,11 +24,12 @@ static void cut(struct entry *entry)
 		const struct part *place = &data->parts[part];
 		size_t end = entry->contestant->kernel ? place->offset + place->size : data->size;
 		size_t size = end - offset < most ? end - offset : most;
-		entry->pieces[entry->piece_count++] =
+		entry->pieces[entry->piece_count] =
 		    (struct piece){.offset = offset,
 				   .size = size,
-				   .part = part,
+				   .number = entry->piece_count,
 				   .checksum = libdeflate_crc32(0, data->bytes + offset, size)};
+		entry->piece_count++;
 		offset += size;
 		if (offset == end)
 			part++;

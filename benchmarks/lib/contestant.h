@@ -12,6 +12,7 @@
 #include "benchmarks/lib/measure.h"
 #include "benchmarks/lib/team.h"
 #include "codec/codec.h"
+#include "image/format.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,16 +22,24 @@ enum { BLOCK_SIZE = 16 << 10 };
 struct piece {
 	size_t offset, size; /* decoded */
 	size_t coded_offset, coded_size;
-	size_t part;
+	size_t number;
 	uint32_t checksum; /* CRC-32 of the decoded bytes */
 };
 
-/* Our code trees, one for each part of a data set, for all kernels; and what they cost. */
+/* A block of ours: how an image stores it, and the tree that codes it. */
+struct block {
+	enum efs_block_kind kind;
+	const struct codec_tree *tree; /* NULL if its part is not worth coding */
+};
+
+/* Our code tables, as mkentrofs chooses them, for all kernels; and what they cost. */
 struct plan {
 	struct codec_tree **trees;
 	size_t tree_count;
-	double design_seconds;    /* of one table, on average */
+	struct block *blocks; /* by number of piece */
+	size_t block_count;
 	double histogram_seconds; /* of all data */
+	double design_seconds;    /* of all tables */
 	double stored_bits;       /* per byte in an image, everything included */
 };
 void plan_make(struct plan *plan, const struct data *data);

@@ -59,10 +59,11 @@ void report_table(const struct rows *rows, const struct data *data, const struct
 			most = rows->list[i].threads;
 	}
 	printf("## %s: %s\n\n", data->name, data->title);
-	printf("%zu bytes in %zu code tables, entropy %.3f bits a byte. %u rounds, output verified "
-	       "before. Checksums are not verified, but for the line that says so. A code table: "
-	       "counted at %.2f GB/s, designed in %.2f ms; neither is part of encoding.\n\n",
-	       data->size, data->part_count, data->entropy, rounds,
+	printf("%zu bytes in %zu streams with %zu code tables, entropy %.3f bits a byte. %u "
+	       "rounds, output verified before. Checksums are not verified, but for the line that "
+	       "says so. Bytes were counted at %.2f GB/s, the tables chosen in %.1f ms; neither is "
+	       "part of encoding.\n\n",
+	       data->size, data->part_count, plan->tree_count, data->entropy, rounds,
 	       (double)data->size / plan->histogram_seconds / 1e9, 1e3 * plan->design_seconds);
 	printf("| codec | blocks | threads | bits | over entropy | decode GB/s, best | median | "
 	       "x %s | cycles/byte | encode GB/s | x %s |\n"
