@@ -35,7 +35,6 @@ static int encode(const struct contestant *self, const struct plan *plan, void *
 {
 	const struct block *block = &plan->blocks[piece->number];
 
-	(void)self;
 	(void)capacity;
 	if (block->kind == EFS_BLOCK_CONSTANT) {
 		dst[0] = src[0];
@@ -43,8 +42,8 @@ static int encode(const struct contestant *self, const struct plan *plan, void *
 		return 0;
 	}
 	/* Whether a block is to be stored raw is known after trying. */
-	if (block->tree && codec_encode(block->tree, src, piece->size, dst, piece->size - 1,
-					coded_size, own) == CODEC_OK)
+	if (block->tree && self->kernel->encode(block->tree, src, piece->size, dst, piece->size - 1,
+						coded_size, own) == CODEC_OK)
 		return 0;
 	memcpy(dst, src, piece->size);
 	*coded_size = piece->size;
