@@ -4,6 +4,7 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/codes.h"
+#include "mkfs/tables.h"
 
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -12,25 +13,16 @@
 enum {
 	BLOCK = 1 << ENCODE_BLOCK_LOG2,
 	SAMPLES = ESTIMATE_BLOCKS + 1, /* the last block, if it is shorter, comes on top */
-	/* Bytes that must be saved for coding to pay, as the packer reckons. */
-	TABLE_COST = 32, /* and half a byte per symbol */
-	CODED_BLOCK_COST = 32,
 };
 
 /* Units of progress, measured: per weight, per decoded byte of the sample, and per tensor. */
-enum { WORK_RANGE = 1, WORK_SAMPLE = 4, WORK_TENSOR = 200000 };
-
-enum {
-	KINDS = 3,    /* of bits: 8, 4, kept */
-	EXAMPLES = 3, /* tensors of each kind that a code is designed for */
-};
+enum { WORK_RANGE = 1, WORK_SAMPLE = 4, WORK_TENSOR = 1000000 };
 
 struct tensor_estimate {
 	struct codes codes;
 	struct quant_range range;
 	struct encoded_tensor result;
-	struct codec_table table;
-	uint64_t counts[CODEC_SYMBOLS]; /* that the table is for: of the sample */
+	struct codec_table *tables; /* result.tables */
 	uint64_t full_blocks;
 	unsigned full_samples; /* of those; the sample of a shorter last block comes last */
 	struct image_encoded samples[SAMPLES]; /* in the order of the blocks */
@@ -38,15 +30,10 @@ struct tensor_estimate {
 
 struct estimate_worker {
 	struct codes_buffer buffer;
-	uint8_t *raw; /* a block */
-	uint32_t counts[SAMPLES][CODEC_SYMBOLS];
-	struct codec_planner *planner;
-};
-
-/* A tensor that a code is designed for, and what its sample takes with it, and with Huffman's. */
-struct example {
-	const struct tensor_estimate *tensor;
-	uint64_t designed, huffman; /* bits */
+	struct tables *tables;
+	struct codec_scratch *scratch;
+	uint8_t *raw;    /* SAMPLES blocks */
+	uint8_t *stored; /* one */
 };
 
 struct estimate {
@@ -56,70 +43,7 @@ struct estimate {
 	struct tensor_estimate *tensors;
 	struct estimate_worker *workers;
 	unsigned jobs;
-	struct example examples[KINDS][EXAMPLES]; /* the largest first */
-	double longer[KINDS];                     /* times that designed codes are */
 };
-
-/* --- a code ----------------------------------------------------------------------------------- */
-
-/* A node of a Huffman tree: symbols first, then those that join two. */
-struct node {
-	uint64_t count;
-	unsigned symbol, parent, depth;
-};
-
-static int compare_nodes(const void *a, const void *b)
-{
-	const struct node *left = a, *right = b;
-
-	if (left->count != right->count)
-		return left->count < right->count ? -1 : 1;
-	return left->symbol < right->symbol ? -1 : 1;
-}
-
-/* Joins the rarer of two queues, both of which ascend: leaves, and what was joined before. */
-static unsigned take_rarest(const struct node *nodes, unsigned *leaf, unsigned leaves,
-			    unsigned *joined, unsigned end)
-{
-	if (*joined == end || (*leaf < leaves && nodes[*leaf].count <= nodes[*joined].count))
-		return (*leaf)++;
-	return (*joined)++;
-}
-
-/* The code table of a Huffman code, of at most CODEC_DEPTH_MAX bits; at least two symbols occur. */
-static void design(const uint64_t counts[CODEC_SYMBOLS], struct codec_table *table)
-{
-	struct node nodes[2 * CODEC_SYMBOLS];
-	unsigned deepest;
-
-	for (unsigned shift = 0;; shift++) {
-		unsigned leaves = 0, leaf = 0;
-		for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
-			if (counts[symbol])
-				nodes[leaves++] =
-				    (struct node){(counts[symbol] >> shift) + 1, symbol, 0, 0};
-		}
-		qsort(nodes, leaves, sizeof *nodes, compare_nodes);
-		unsigned joined = leaves, root = 2 * leaves - 2;
-		for (unsigned end = leaves; end <= root; end++) {
-			unsigned one = take_rarest(nodes, &leaf, leaves, &joined, end);
-			unsigned two = take_rarest(nodes, &leaf, leaves, &joined, end);
-			nodes[end] = (struct node){.count = nodes[one].count + nodes[two].count};
-			nodes[one].parent = nodes[two].parent = end;
-		}
-		deepest = 0;
-		memset(table, CODEC_ABSENT, sizeof *table);
-		for (unsigned i = root; i--;) {
-			nodes[i].depth = nodes[nodes[i].parent].depth + 1;
-			deepest = nodes[i].depth > deepest ? nodes[i].depth : deepest;
-			if (i < leaves)
-				table->code[nodes[i].symbol] = (uint8_t)nodes[i].depth;
-		}
-		/* Counts that are more alike make a flatter tree. */
-		if (deepest <= CODEC_DEPTH_MAX)
-			return;
-	}
-}
 
 /* --- the sample ------------------------------------------------------------------------------- */
 
@@ -156,92 +80,55 @@ static void plan_sample(struct tensor_estimate *t)
 	    t->full_blocks < ESTIMATE_BLOCKS ? (unsigned)t->full_blocks : ESTIMATE_BLOCKS;
 }
 
-/* Reads a block of the sample and counts its bytes. */
-static int count_sample(struct tensor_estimate *t, struct estimate_worker *worker, unsigned k,
-			struct quant_error *error)
+/* Reads and counts the sample, and chooses tables for it. */
+static int load_sample(struct tensor_estimate *t, struct estimate_worker *worker)
 {
-	uint64_t counts[CODEC_SYMBOLS] = {0};
+	uint64_t all[CODEC_SYMBOLS] = {0}, varied[CODEC_SYMBOLS] = {0};
+	struct quant_error error = {0, 0, 0};
 
-	if (codes_load_part(&t->codes, &worker->buffer, sampled_block(t, k) * BLOCK,
-			    sample_size(t, k), worker->raw, t->codes.bits ? error : NULL))
-		return -1;
-	codec_histogram(worker->raw, sample_size(t, k), counts);
-	for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++)
-		worker->counts[k][symbol] = (uint32_t)counts[symbol];
+	tables_begin(worker->tables, sample_count(t), ENCODE_TABLES);
+	for (unsigned k = 0; k < sample_count(t); k++) {
+		uint8_t *raw = worker->raw + (size_t)k * BLOCK;
+		uint64_t counts[CODEC_SYMBOLS] = {0};
+
+		if (codes_load_part(&t->codes, &worker->buffer, sampled_block(t, k) * BLOCK,
+				    sample_size(t, k), raw, t->codes.bits ? &error : NULL))
+			return -1;
+		codec_histogram(raw, sample_size(t, k), counts);
+		int constant = counts[raw[0]] == sample_size(t, k);
+		for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
+			all[symbol] += counts[symbol];
+			varied[symbol] += constant ? 0 : counts[symbol];
+		}
+		if (!constant)
+			tables_note(worker->tables, k, counts);
+	}
+	tables_choose(worker->tables, varied);
+	t->result.byte_entropy = quant_entropy(all, CODEC_SYMBOLS);
+	encode_figures(&t->result, t->codes.tensor->dtype, t->codes.bits ? &error : NULL);
 	return 0;
 }
 
-/* What the sample takes with a table that is for its counts. */
-static uint64_t coded_bits(const struct tensor_estimate *t, const struct codec_table *table)
+static int encode_sample(struct tensor_estimate *t, struct estimate_worker *worker)
 {
-	uint64_t bits = 0;
+	const struct tables *tables = worker->tables;
+	size_t size = 0;
 
-	for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
-		uint8_t code = table->code[symbol];
-		if (t->counts[symbol])
-			bits += t->counts[symbol] * (uint64_t)((code >> 4) + (code & 15));
+	t->result.tables = tables_count(tables);
+	t->tables = calloc(t->result.tables + 1, sizeof *t->tables);
+	if (!t->tables)
+		return -1;
+	memcpy(t->tables, tables_list(tables), t->result.tables * sizeof *t->tables);
+	for (unsigned k = 0; k < sample_count(t); k++) {
+		const uint8_t *raw = worker->raw + (size_t)k * BLOCK;
+		unsigned table = tables_pick(tables, k, raw, sample_size(t, k));
+
+		t->samples[k] =
+		    image_encode_block(tables_tree(tables, table), (uint8_t)table, raw,
+				       sample_size(t, k), worker->stored, worker->scratch);
+		size += sample_size(t, k);
 	}
-	return bits;
-}
-
-/* Designs the table for the counts; none if it does not pay. */
-static void choose_table(struct tensor_estimate *t)
-{
-	uint64_t raw_size = 0, symbols = 0, cost;
-
-	for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
-		raw_size += t->counts[symbol];
-		symbols += t->counts[symbol] > 0;
-	}
-	if (symbols < 2)
-		return;
-	design(t->counts, &t->table);
-	cost = TABLE_COST + symbols / 2 + (uint64_t)sample_count(t) * CODED_BLOCK_COST;
-	t->result.tables = coded_bits(t, &t->table) / 8 + cost < raw_size;
-}
-
-/* How a block with these counts would be stored. */
-static struct image_encoded size_block(const struct tensor_estimate *t,
-				       const uint32_t counts[CODEC_SYMBOLS], uint32_t size)
-{
-	struct image_encoded block = {.kind = EFS_BLOCK_RAW, .stored_size = size};
-	uint64_t bits = 0;
-
-	for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
-		if (counts[symbol] == size)
-			return (struct image_encoded){.kind = EFS_BLOCK_CONSTANT,
-						      .argument = (uint8_t)symbol};
-		bits += counts[symbol] ? (uint64_t)counts[symbol] * t->table.code[symbol] : 0;
-	}
-	if (t->result.tables && (bits + 7) / 8 < size) {
-		block.kind = EFS_BLOCK_CODED;
-		block.stored_size = (uint32_t)(bits + 7) / 8;
-	}
-	return block;
-}
-
-static int look_at_sample(struct tensor_estimate *t, struct estimate_worker *worker)
-{
-	uint64_t all[CODEC_SYMBOLS] = {0};
-	struct quant_error error = {0, 0, 0};
-	unsigned count = sample_count(t);
-
-	for (unsigned k = 0; k < count; k++) {
-		if (count_sample(t, worker, k, &error))
-			return -1;
-		int constant = worker->counts[k][worker->raw[0]] == sample_size(t, k);
-		for (unsigned symbol = 0; symbol < CODEC_SYMBOLS; symbol++) {
-			all[symbol] += worker->counts[k][symbol];
-			t->counts[symbol] += constant ? 0 : worker->counts[k][symbol];
-		}
-	}
-	choose_table(t);
-	for (unsigned k = 0; k < count; k++)
-		t->samples[k] = size_block(t, worker->counts[k], sample_size(t, k));
-	t->result.byte_entropy = quant_entropy(all, CODEC_SYMBOLS);
-	encode_figures(&t->result, t->codes.tensor->dtype, t->codes.bits ? &error : NULL);
-	/* As incompressible as the real one. */
-	SHA256((const uint8_t *)worker->counts, count * sizeof *worker->counts, t->result.digest);
+	SHA256(worker->raw, size, t->result.digest);
 	return 0;
 }
 
@@ -288,8 +175,12 @@ static int estimate_tensor(void *context, unsigned number, uint64_t item)
 	t->result.bits = t->codes.bits;
 	t->result.params = t->codes.params;
 	t->result.raw_size = t->codes.raw_size;
-	if (look_at_sample(t, worker))
+	if (load_sample(t, worker))
 		return -1;
+	if (encode_sample(t, worker)) {
+		cli_cannot("pack", e->source->path, "out of memory");
+		return -1;
+	}
 	progress_add(e->progress, sample_work(t->codes.raw_size));
 	return 0;
 }
@@ -307,90 +198,29 @@ static void tell_bad_value(struct estimate *e)
 	}
 }
 
-/* --- how much longer designed codes are ------------------------------------------------------- */
-
-static unsigned kind_of(const struct tensor_estimate *t)
-{
-	return t->codes.bits == 8 ? 0 : t->codes.bits == 4 ? 1 : 2;
-}
-
-/* Puts a tensor among the examples of its kind if it is larger than one of them. */
-static void consider(struct estimate *e, const struct tensor_estimate *t)
-{
-	struct example *examples = e->examples[kind_of(t)];
-	unsigned at = EXAMPLES;
-
-	while (at && (!examples[at - 1].tensor ||
-		      examples[at - 1].tensor->codes.raw_size < t->codes.raw_size))
-		at--;
-	if (at == EXAMPLES)
-		return;
-	memmove(&examples[at + 1], &examples[at], (EXAMPLES - 1 - at) * sizeof *examples);
-	examples[at].tensor = t;
-}
-
-static int design_example(void *context, unsigned number, uint64_t item)
-{
-	struct estimate *e = context;
-	struct example *example = &e->examples[item / EXAMPLES][item % EXAMPLES];
-	const struct tensor_estimate *t = example->tensor;
-	struct codec_table table;
-
-	if (!t)
-		return 0;
-	codec_design(t->counts, BLOCK, e->workers[number].planner, &table);
-	example->designed = coded_bits(t, &table);
-	example->huffman = coded_bits(t, &t->table);
-	return 0;
-}
-
-static void compare_codes(struct estimate *e, struct pool *pool)
-{
-	for (size_t i = 0; i < e->source->tensor_count; i++)
-		if (e->tensors[i].result.tables)
-			consider(e, &e->tensors[i]);
-	pool_run(pool, KINDS * EXAMPLES, design_example, e);
-	for (unsigned kind = 0; kind < KINDS; kind++) {
-		double designed = 0, huffman = 0;
-		for (unsigned i = 0; i < EXAMPLES; i++) {
-			designed += (double)e->examples[kind][i].designed;
-			huffman += (double)e->examples[kind][i].huffman;
-		}
-		e->longer[kind] = huffman > 0 ? designed / huffman : 1.0;
-	}
-}
-
-/* A block as the packer would store it. */
-static struct image_encoded lengthen(const struct estimate *e, const struct tensor_estimate *t,
-				     unsigned k)
-{
-	struct image_encoded block = t->samples[k];
-
-	if (block.kind == EFS_BLOCK_CODED) {
-		double size = block.stored_size * e->longer[kind_of(t)];
-		block.stored_size =
-		    size < sample_size(t, k) ? (uint32_t)size : sample_size(t, k) - 1;
-	}
-	return block;
-}
-
 /* --- all of them ------------------------------------------------------------------------------ */
 
 static int create_worker(struct estimate_worker *worker)
 {
 	enum { ALIGN = 64 };
 
-	worker->raw = malloc(BLOCK);
-	worker->planner = aligned_alloc(ALIGN, (codec_planner_size + ALIGN - 1) / ALIGN * ALIGN);
-	return codes_buffer_create(&worker->buffer) || !worker->raw || !worker->planner ? -1 : 0;
+	worker->tables = tables_create(BLOCK);
+	worker->scratch = aligned_alloc(ALIGN, (codec_scratch_size + ALIGN - 1) / ALIGN * ALIGN);
+	worker->raw = malloc((size_t)SAMPLES * BLOCK);
+	worker->stored = malloc(BLOCK);
+	if (codes_buffer_create(&worker->buffer))
+		return -1;
+	return worker->tables && worker->scratch && worker->raw && worker->stored ? 0 : -1;
 }
 
 static void destroy_workers(struct estimate *e)
 {
 	for (unsigned i = 0; e->workers && i < e->jobs; i++) {
 		codes_buffer_destroy(&e->workers[i].buffer);
+		tables_destroy(e->workers[i].tables);
+		free(e->workers[i].scratch);
 		free(e->workers[i].raw);
-		free(e->workers[i].planner);
+		free(e->workers[i].stored);
 	}
 	free(e->workers);
 	e->workers = NULL;
@@ -417,8 +247,6 @@ struct estimate *estimate_create(const struct source *source, const struct plan 
 		result = pool_run(pool, source->tensor_count, estimate_tensor, e);
 	if (result > 0)
 		tell_bad_value(e);
-	if (!result)
-		compare_codes(e, pool);
 	if (e)
 		destroy_workers(e);
 	if (!result)
@@ -431,6 +259,8 @@ void estimate_destroy(struct estimate *e)
 {
 	if (!e)
 		return;
+	for (size_t i = 0; e->tensors && i < e->source->tensor_count; i++)
+		free(e->tensors[i].tables);
 	free(e->tensors);
 	free(e);
 }
@@ -442,16 +272,16 @@ int estimate_put(const struct estimate *e, size_t tensor, struct image_writer *w
 	uint64_t block = 0;
 
 	*result = t->result;
-	int err = image_writer_begin_stream(writer, result->raw_size, ENCODE_BLOCK_LOG2, &t->table,
+	int err = image_writer_begin_stream(writer, result->raw_size, ENCODE_BLOCK_LOG2, t->tables,
 					    result->tables, diag);
 	for (unsigned k = 0; !err && k < sample_count(t); k++) {
-		struct image_encoded encoded = lengthen(e, t, k);
+		struct image_encoded encoded = t->samples[k];
 		uint64_t end = k < t->full_samples ? stratum(t, k + UINT64_C(1)) : block + 1;
 
 		for (; !err && block < end; block++) {
-			/* Checksums do not compress. */
-			encoded.checksum = ((uint32_t)block + 1) * 0x9e3779b1u;
 			err = image_writer_put_block(writer, &encoded, NULL, diag);
+			/* The others have other checksums, which do not compress. */
+			encoded.checksum = encoded.checksum * 0x9e3779b1u + 1;
 		}
 	}
 	return err ? err : image_writer_end_stream(writer, &result->stream, &result->cost, diag);

@@ -4,10 +4,9 @@
  *
  * The range of a tensor is read in full: one outlier decides about the codes of all its weights,
  * and a value that is not finite must be found. Everything else comes from a sample of its blocks,
- * spread evenly: they are quantized, and sized as a Huffman code for the sample would make them. By
- * how much the packer's own code is longer, whose design takes longer than all of that, is found
- * out on a few of the largest tensors. What several tables for one tensor save is not reckoned
- * with. The same for any number of threads.
+ * spread evenly, which go through the packer's own quantizer, choice of tables and coder. Of a
+ * tensor of at most ESTIMATE_BLOCKS blocks that is all of it, and the estimate is what packing
+ * comes to. The same for any number of threads.
  */
 #ifndef ENTROFS_ESTIMATE_H
 #define ENTROFS_ESTIMATE_H
@@ -33,7 +32,7 @@ void estimate_destroy(struct estimate *estimate);
 
 /*
  * Rehearses the stream of a tensor with a writer that writes nothing. The result's error figures
- * are those of the sample, and its digest is none. Results as in writer.h.
+ * are those of the sample, and its digest is the sample's. Results as in writer.h.
  */
 int estimate_put(const struct estimate *estimate, size_t tensor, struct image_writer *writer,
 		 struct encoded_tensor *result, struct image_diag *diag);

@@ -73,7 +73,7 @@ static void add_reason(struct text *text, const struct packed_tensor *tensor)
 	}
 }
 
-static void add_tensor(struct text *text, const struct packed_tensor *tensor, int estimated)
+static void add_tensor(struct text *text, const struct packed_tensor *tensor)
 {
 	const struct encoded_tensor *result = &tensor->result;
 	const struct safetensor *info = &tensor->source->info;
@@ -88,16 +88,12 @@ static void add_tensor(struct text *text, const struct packed_tensor *tensor, in
 	text_add(text, ", \"entropy_bits\": ");
 	text_add_figure(text, result->entropy, FIGURES);
 	add_bits(text, "bits_per_weight", report_stored_size(tensor), info->count);
-	if (estimated)
-		text_add(text, ", \"tables\": null");
-	else
-		text_add(text, ", \"tables\": %u", result->tables);
 	text_add(text,
-		 ", \"source_bytes\": %" PRIu64 ", \"plain_bytes\": %" PRIu64
+		 ", \"tables\": %u, \"source_bytes\": %" PRIu64 ", \"plain_bytes\": %" PRIu64
 		 ", \"stored_bytes\": %" PRIu64 ", \"payload\": %" PRIu64 ", \"index\": %" PRIu64
 		 ", \"padding\": %" PRIu64 "}",
-		 info->size, result->raw_size, report_stored_size(tensor), result->cost.payload,
-		 result->cost.index, result->cost.padding);
+		 result->tables, info->size, result->raw_size, report_stored_size(tensor),
+		 result->cost.payload, result->cost.index, result->cost.padding);
 }
 
 static void add_totals(struct text *text, const struct packed *packed,
@@ -159,7 +155,7 @@ int report_json(const struct packed *packed, const char *target, double seconds)
 	text_add(&text, "],\n\"tensors\": [");
 	for (size_t i = 0; i < packed->tensor_count; i++) {
 		text_add(&text, i ? ",\n" : "\n");
-		add_tensor(&text, &packed->tensors[i], packed->estimated);
+		add_tensor(&text, &packed->tensors[i]);
 	}
 	text_add(&text, "]}\n");
 	if (!text.failed)
