@@ -86,6 +86,7 @@ class SameFiles(Images):
         name += str(bits)
         path = self.pack(name, tensors, f"--bits={bits}")
         run("fsck.entrofs", f"--extract={self.path(name + '.c')}", path)
+        self.assertEqual(os.path.getsize(path) % 512, 0, "a loop device holds all of it")
         image = reader.open_image(path)
         image.check_all()
         image.extract(self.path(name + ".py"))
