@@ -13,7 +13,7 @@ import numpy as np
 import modellib
 from mklib import PROGRAM, Case, read, run, why_no_namespace
 from modellib import Tensor
-from test_extract import check_schema, schema
+from schema import check_schema, schema
 
 NOVELLA = os.path.join(os.path.dirname(__file__), "../../runtime-demo/model")
 EXACT = ("name", "dtype", "shape", "weights", "bits", "scheme", "scale", "zero_point", "reason", "rule",
