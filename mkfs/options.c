@@ -40,7 +40,8 @@ static const char help[] =
     "Exit code: 0 the image is made (or could be: --dry-run), 1 it is not, 2 usage\n"
     "error, 3 it is made but the figures could not be printed.\n"
     "\n"
-    "Environment: ENTROFS_KERNEL names the decoder to use instead of the fastest one.\n";
+    "Environment: ENTROFS_KERNEL names the encoder and decoder to use instead of the\n"
+    "fastest one.\n";
 
 static int add_rule(struct options *options, const char *pattern, const char *shown, int bits)
 {

@@ -149,6 +149,19 @@ class Determinism(Case):
             self.assertEqual(images[0], images[1])
             self.assertEqual(images[0], images[2])
 
+    def test_the_kernel_does_not_show(self):
+        """Every encoder that runs on this machine makes the same image."""
+        modellib.write_model(self.model, modellib.varied_tensors())
+        known = re.search("known are (.*)", run("x", "y", env={"ENTROFS_KERNEL": "none"}).stderr)[1].split(", ")
+        kernels = [name for name in known if " " not in name]
+        self.assertIn("scalar", kernels)
+        images = set()
+        for kernel in kernels:
+            done = run("--force", self.model, self.image, env={"ENTROFS_KERNEL": kernel})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            images.add(read(self.image))
+        self.assertEqual(len(images), 1)
+
     def test_a_tensor_is_stored_alike_whatever_is_around_it(self):
         tensors = modellib.varied_tensors()
         self.write(tensors)
