@@ -18,18 +18,15 @@
 
 enum {
 	ALIGN = 64,
-	/* What a table costs in the compressed index, about: its bytes, and a bit for each block.
-	 */
+	/* A table's bytes in the compressed index, about, and the blocks whose numbers take one. */
 	TABLE_COST = 128,
 	BLOCKS_PER_BYTE = 8,
 	FIRST_TABLE_COST = 32, /* and half a byte per symbol */
 	CODED_BLOCK_COST = 32, /* bytes that coding a block must save, for it slows down reading */
-	/* What a further table must bring beyond its cost, as every reader has 6 KiB in memory for
-	 * it: so many bytes, and 1/2048 of the stream. Estimates, being rough, only a quarter. */
+	/* What a further table must bring beyond that, as every reader has 6 KiB in memory for it:
+	 * so many bytes, and 1/2048 of the stream. */
 	LEAST_SAVING = 512,
 	LEAST_SHARE_LOG2 = 11,
-	LEAST_ESTIMATE_LOG2 = 13,
-	FAILURES = 2, /* proposals in a row that bring nothing, until no more are made */
 	UNCODED = 255,
 };
 
@@ -248,23 +245,21 @@ static int design(struct tables *t, unsigned number, struct codec_table *table)
 }
 
 /* Takes the choice that was tried if it is better by the price of its tables. */
-static int accept(struct tables *t, uint64_t price)
+static void accept(struct tables *t, uint64_t price)
 {
-	if (t->tried.size + t->tried.count * price >= t->chosen.size + t->chosen.count * price)
-		return 0;
-	t->chosen = t->tried;
-	return 1;
+	if (t->tried.size + t->tried.count * price < t->chosen.size + t->chosen.count * price)
+		t->chosen = t->tried;
 }
 
 /* Tries ever more groups of blocks; only the two that came of one need new tables each time. */
 static void try_groups(struct tables *t, uint64_t least, uint64_t price)
 {
 	struct choice *tried = &t->tried;
-	unsigned base = keeps_whole(t) ? 1 : 0, failures = 0;
+	unsigned base = keeps_whole(t) ? 1 : 0;
 
 	tried->list[0] = t->whole;
 	codec_cluster_start(t->clusters, t->units, t->unit_count);
-	for (unsigned made = 1; base + made < t->most && failures < FAILURES; made++) {
+	for (unsigned made = 1; base + made < t->most; made++) {
 		int divided = codec_cluster_divide(t->clusters, least);
 		if (divided < 0)
 			break;
@@ -274,7 +269,7 @@ static void try_groups(struct tables *t, uint64_t least, uint64_t price)
 		design(t, made, &tried->list[base + made]);
 		tried->count = base + made + 1;
 		measure(t, tried);
-		failures = accept(t, price) ? 0 : failures + 1;
+		accept(t, price);
 	}
 }
 
@@ -300,14 +295,11 @@ static void add_tables(struct tables *t)
 	/* In bytes of the sample. */
 	uint64_t cost = (TABLE_COST + t->blocks / BLOCKS_PER_BYTE) >> t->stride_log2;
 	uint64_t price = LEAST_SAVING >> t->stride_log2;
-	uint64_t estimate = t->chosen.size >> LEAST_ESTIMATE_LOG2;
 
 	if (price < t->chosen.size >> LEAST_SHARE_LOG2)
 		price = t->chosen.size >> LEAST_SHARE_LOG2;
 	price += cost;
-	if (estimate < cost)
-		estimate = cost;
-	try_groups(t, 8 * estimate, price);
+	try_groups(t, 8 * cost, price);
 	if (t->chosen.count > 1)
 		fit_tables(t, price);
 }
