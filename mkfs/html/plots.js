@@ -82,9 +82,10 @@ function bitTicks(low, high) {
 	return ticks.filter(tick => tick >= low && tick <= high);
 }
 
-// axis: {low, high, log, ticks?}; pixels from start to end
+// axis: {low, high, log, around, ticks?}; pixels from start to end. around: logarithmic on both sides
+// of 0, but for the neighbourhood of 0 of about that size.
 function scale(axis, start, end) {
-	const map = axis.log ? Math.log : value => value;
+	const map = axis.log ? Math.log : axis.around ? value => Math.asinh(value / axis.around) : value => value;
 	const low = map(axis.low), span = map(axis.high) - low || 1;
 	return value => start + (map(Math.min(axis.high, Math.max(axis.low, value))) - low) / span * (end - start);
 }
@@ -102,8 +103,23 @@ function axisFor(values, log, floor) {
 	return {low: Math.max(floor, low - room), high: high + room, log};
 }
 
+// Most tensors are a little above their entropy, tiny ones far, and some below it.
+function aboveAxis(tensors) {
+	const values = tensors.map(tensor => tensor.above), around = .01;
+	const axis = {low: Math.min(...values, 0) * 1.8, high: Math.max(...values, around) * 1.5, around};
+	return {...axis, ticks: aroundTicks(axis)};
+}
+
 function dotSize(tensor, most) {
 	return 2.5 + 8 * Math.sqrt(tensor.weights / most);
+}
+
+// Powers of ten on both sides of 0.
+function aroundTicks({low, high, around}) {
+	const ticks = low <= 0 && high >= 0 ? [0] : [];
+	for (let size = around; size <= Math.max(-low, high); size *= 10)
+		ticks.push(size, -size);
+	return ticks.filter(tick => tick >= low && tick <= high);
 }
 
 function ticksOf(axis, count) {
@@ -117,7 +133,8 @@ function drawAxes(box, x, y, plot) {
 		parts.push(svg('line', {class: 'grid', x1: x(tick), x2: x(tick), y1: box.top, y2: box.bottom}),
 			svg('text', {x: x(tick), y: box.bottom + 15, 'text-anchor': 'middle'}, plot.x.format(tick)));
 	for (const tick of ticksOf(plot.y.axis, 5))
-		parts.push(svg('line', {class: 'grid', x1: box.left, x2: box.right, y1: y(tick), y2: y(tick)}),
+		parts.push(svg('line', {class: tick === 0 ? 'grid nought' : 'grid', x1: box.left, x2: box.right, y1: y(tick),
+			y2: y(tick)}),
 			svg('text', {x: box.left - 6, y: y(tick) + 4, 'text-anchor': 'end'}, plot.y.format(tick)));
 	parts.push(svg('text', {class: 'axis', x: box.right, y: box.bottom + 31, 'text-anchor': 'end'},
 		plot.x.label + ' \u2192'),
@@ -125,7 +142,7 @@ function drawAxes(box, x, y, plot) {
 	return parts;
 }
 
-// What cannot be: below the line where both axes are equal.
+// Below the line where both axes are equal: a single code table cannot get there, several may.
 function drawFloor(box, x, y, low, high) {
 	const corner = `${x(low)},${y(low)}`, end = `${x(high)},${y(high)}`;
 	return [svg('polygon', {class: 'floor', points: `${corner} ${end} ${x(high)},${box.bottom} ${corner}`}),
@@ -181,6 +198,7 @@ function showPlot(id, plot, otherwise) {
 function showPlots() {
 	byId('plots-legend').append(...legend(usedGroups().map(group => [group, group])));
 	const some = TENSORS.filter(tensor => tensor.weights);
+	byId('plots-below').hidden = !some.some(tensor => tensor.above < 0 && tensor.tables > 1);
 	const both = axisFor(some.flatMap(tensor => [tensor.entropy, tensor.bits]), true, .1);
 	both.ticks = bitTicks(both.low, both.high);
 	showPlot('plot-bits', {
@@ -193,8 +211,8 @@ function showPlots() {
 	showPlot('plot-above', {
 		tensors: some,
 		x: {axis: sizes, value: tensor => tensor.weights, label: 'weights', format: tickCount},
-		y: {axis: axisFor(some.map(tensor => tensor.above), true, 1e-3), value: tensor => tensor.above,
-			label: 'bits per weight more than the entropy', format: short},
+		y: {axis: aboveAxis(some), value: tensor => tensor.above, label: 'bits per weight more than the entropy',
+			format: short},
 		summary: 'Bits above the entropy, by the number of weights',
 	}, 'There are no weights.');
 	const noisy = some.filter(tensor => tensor.quantized && tensor.sqnr !== null && tensor.max_error > 0);

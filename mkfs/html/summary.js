@@ -78,7 +78,11 @@ function bitsTile() {
 			'nothing is quantized');
 	const bits = quantized.stored * 8 / quantized.weights, entropy = quantized.entropy / quantized.weights;
 	return tile('Bits per quantized weight', fixed(bits, 3), '',
-		'entropy ' + fixed(entropy, 3) + (entropy ? ', +' + percent(bits - entropy, entropy) : ''));
+		'entropy ' + fixed(entropy, 3) + (entropy ? ', ' + signed(bits - entropy, entropy) : ''));
+}
+
+function signed(part, of) {
+	return (part < 0 ? '' : '+') + percent(part, of);
 }
 
 function errorTile() {

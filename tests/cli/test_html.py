@@ -304,6 +304,21 @@ class Odd(InBrowser):
         self.show("constant", {"c": Tensor.of("F32", np.full((300, 300), 2.5)), "z": Tensor.of("BF16", np.zeros((9, 9)))})
         self.assertEqual([row[9 - 1] for row in zip(*[self.column(i) for i in range(1, 12)])], ["exact", "exact"])
 
+    def test_several_tables(self):
+        """A tensor whose halves differ has several tables and less than its entropy; it is in the plots."""
+        noise = np.random.default_rng(8).standard_normal((400, 512))
+        noise[200:] *= 8
+        shown = self.show("halves", {"w": Tensor.of("BF16", noise), "one": Tensor.of("BF16", noise[:200])})
+        tensor = next(t for t in shown["tensors"] if t["name"] == "w")
+        self.assertGreater(tensor["tables"], 1)
+        self.assertLess(tensor["bits_per_weight"], tensor["entropy_bits"])
+        self.assertTrue(browser.run("byId('plots-below').checkVisibility()"))
+        self.assertEqual(browser.run("document.querySelectorAll('#plot-above .dot').length"), 2)
+        self.assertTrue(self.column(8)[self.column(1).index("w")].startswith("-"))
+        browser.run("openDetail(TENSORS.find(t => t.name === 'w'))")
+        facts = dict(zip(self.texts("#detail dt"), self.texts("#detail dd"), strict=True))
+        self.assertEqual(facts["Code tables"], str(tensor["tables"]))
+
     def test_sidecars_only(self):
         """An image without any tensor."""
         image = self.path("sidecars.efs")
