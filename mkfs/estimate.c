@@ -57,10 +57,13 @@ static uint64_t stratum(const struct tensor_estimate *t, uint64_t k)
  * in powers of two. */
 static uint64_t sampled_block(const struct tensor_estimate *t, unsigned k)
 {
+	if (k == t->full_samples)
+		return t->full_blocks;
+
 	uint64_t first = stratum(t, k), count = stratum(t, k + UINT64_C(1)) - first;
 	uint64_t mixed = (k + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 
-	return k < t->full_samples ? first + (mixed * count >> 32) : t->full_blocks;
+	return first + (mixed * count >> 32);
 }
 
 static unsigned sample_count(const struct tensor_estimate *t)
