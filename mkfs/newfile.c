@@ -134,13 +134,36 @@ static int open_named(struct newfile *file)
 	return -1;
 }
 
+struct proc_path {
+	char text[64];
+};
+
+/* The name that a file without one has in /proc, through which it gets another. */
+static struct proc_path proc_path(int fd)
+{
+	struct proc_path path;
+
+	snprintf(path.text, sizeof path.text, "/proc/self/fd/%d", fd);
+	return path;
+}
+
+/* Makes a file without a name, where it can get one later. -1: not here. */
+static int open_unnamed(struct newfile *file)
+{
+	file->fd = openat(file->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+	if (file->fd < 0)
+		return -1;
+	if (access(proc_path(file->fd).text, F_OK) == 0)
+		return 0;
+	close(file->fd);
+	file->fd = -1;
+	return -1;
+}
+
 int newfile_open(struct newfile *file, int folder, const char *name)
 {
 	*file = (struct newfile){.fd = -1, .folder = folder, .name = name};
-	/* Naming such a file later goes through /proc. */
-	if (access("/proc/self/fd", F_OK) == 0)
-		file->fd = openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-	if (file->fd >= 0)
+	if (open_unnamed(file) == 0)
 		return 0;
 	for (int i = 0; i < TRIES; i++)
 		if (open_named(file) == 0 || errno != EEXIST)
@@ -150,10 +173,7 @@ int newfile_open(struct newfile *file, int folder, const char *name)
 
 static int link_unnamed(const struct newfile *file, const char *name)
 {
-	char self[64];
-
-	snprintf(self, sizeof self, "/proc/self/fd/%d", file->fd);
-	return linkat(AT_FDCWD, self, file->folder, name, AT_SYMLINK_FOLLOW);
+	return linkat(AT_FDCWD, proc_path(file->fd).text, file->folder, name, AT_SYMLINK_FOLLOW);
 }
 
 int newfile_publish(struct newfile *file, int force)

@@ -107,8 +107,8 @@ def is_packing(process):
 
 def why_no_namespace():
     """The reason why a mount namespace of one's own cannot be had, or None."""
-    done = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/proc"], check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc/$$/fd"],
+                          check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout.strip() or "unshare fails" if done.returncode else None
 
 

@@ -18,8 +18,9 @@ from mklib import PROGRAM, Case, is_packing, read, run, why_no_namespace
 from modellib import Tensor
 
 NO_NAMESPACE = why_no_namespace()
-# Without /proc a file without a name cannot get one: mkentrofs makes one with a temporary name.
-WITHOUT_PROC = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+# A file without a name gets one through /proc/self/fd: where there is none, mkentrofs makes one with
+# a temporary name. The rest of /proc is for the sanitizers, which look for leaks with it.
+WITHOUT_FD = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc/$$/fd && exec "$@"', "sh")
 
 
 class Small(Case):
@@ -230,7 +231,7 @@ class Signals(Case):
         return [name for name in os.listdir(self.path("out")) if name != "model.efs"]
 
     def start_named(self):
-        return self.start(wrap=WITHOUT_PROC,
+        return self.start(wrap=WITHOUT_FD,
                           until=lambda process: self.left_behind() and is_packing(process))
 
     def test_a_file_system_without_unnamed_files(self):
@@ -274,7 +275,7 @@ class Killed(Case):
     def left(self):
         return sorted(name for name in os.listdir(self.out) if name != "model.efs")
 
-    def start_named(self, wrap=WITHOUT_PROC):
+    def start_named(self, wrap=WITHOUT_FD):
         before = len(self.left())
         return self.start("--force", wrap=wrap,
                           until=lambda process: len(self.left()) > before and is_packing(process))
@@ -285,7 +286,7 @@ class Killed(Case):
         self.assertEqual(process.returncode, -signal.SIGKILL)
 
     def test_the_next_run_removes_it(self):
-        for wrap in WITHOUT_PROC, ():
+        for wrap in WITHOUT_FD, ():
             self.kill(self.start_named())
             found, = self.left()
             self.assertRegex(found, f"^{TEMPORARY}$")
@@ -338,7 +339,7 @@ class Killed(Case):
         self.write({"w": Tensor.of("F32", np.eye(64))})
         self.pack()
         good, chance = read(self.image), random.Random(9)
-        command = [*WITHOUT_PROC, PROGRAM, "--force", "--jobs=1", self.model, self.image]
+        command = [*WITHOUT_FD, PROGRAM, "--force", "--jobs=1", self.model, self.image]
         for _ in range(12):
             packers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                        for _ in range(6)]
