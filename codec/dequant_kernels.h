@@ -69,11 +69,12 @@ enum { DEQUANT_HALF_UP = 0x8000, DEQUANT_HALF_DOWN = 0x7fff };
 /* plan->layout becomes the table's 16 entries as one plane of 16 for each of their bytes. */
 void dequant_split_table(struct dequant_plan *plan);
 
+/* Not memcpy(): where that is a checked one, clang vectorises no loop around it. */
 static inline uint32_t dequant_bits_of(float number)
 {
 	uint32_t bits;
 
-	memcpy(&bits, &number, sizeof(bits));
+	__builtin_memcpy(&bits, &number, sizeof(bits));
 	return bits;
 }
 
@@ -81,7 +82,7 @@ static inline float dequant_float_of(uint32_t bits)
 {
 	float number;
 
-	memcpy(&number, &bits, sizeof(number));
+	__builtin_memcpy(&number, &bits, sizeof(number));
 	return number;
 }
 
