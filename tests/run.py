@@ -11,6 +11,7 @@ import argparse
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,15 @@ def select(suite, words):
     return []
 
 
+def heed_signals():
+    """Programs under test are told to end by these, which nohup(1) and shells ignore for what they start."""
+    for number in signal.SIGINT, signal.SIGHUP, signal.SIGQUIT:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main():
+    heed_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
     parser.add_argument("--one", metavar="FILE", help=argparse.SUPPRESS)

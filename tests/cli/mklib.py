@@ -72,9 +72,7 @@ class Case(unittest.TestCase):
         self.write({"w": Tensor("BF16", [4096, 2048], noise.tobytes())})
 
     def start(self, *options, wrap=(), until, **popen):
-        """A run, stopped (SIGSTOP) as soon as until(process) holds. Signals are not ignored, as they
-        would be when this suite runs in the background of a shell."""
-        popen.setdefault("preexec_fn", heed_signals)
+        """A run, stopped (SIGSTOP) as soon as until(process) holds."""
         process = subprocess.Popen([*wrap, PROGRAM, *options, self.model, self.image], text=True,
                                    stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen)
         self.addCleanup(process.stderr.close)
@@ -90,11 +88,6 @@ class Case(unittest.TestCase):
         """Lets it go on to its end; what it said."""
         process.send_signal(signal.SIGCONT)
         return process.communicate(timeout=60)[1]
-
-
-def heed_signals():
-    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
-        signal.signal(number, signal.SIG_DFL)
 
 
 def is_packing(process):

@@ -14,7 +14,7 @@ import unittest
 
 import numpy as np
 
-from mklib import BUILD, PROGRAM, Case, heed_signals
+from mklib import BUILD, PROGRAM, Case
 from modellib import Tensor
 
 FSCK = os.path.join(BUILD, "fsck.entrofs")
@@ -64,7 +64,6 @@ class Terminal(Case):
         """Runs a command on the terminal until it ends; its exit status and the screen. at_first is called
         with the process and the screen once a progress line has been seen, while the process is stopped."""
         def take_terminal():
-            heed_signals()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         self.resize(columns)
         screen, text = Screen(columns), ""
