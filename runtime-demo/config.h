@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config.h - the shape of a Llama-architecture model, from its config.json.
+ * config.h - the shape of a model of the Llama, Mistral or Phi-3 architecture, from its
+ * config.json.
  */
 #ifndef ENTROFS_RUN_CONFIG_H
 #define ENTROFS_RUN_CONFIG_H
 
-#include "runtime-demo/diag.h"
+#include "runtime-demo/rope.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -22,10 +23,12 @@ struct config {
 	size_t head_dim; /* even */
 	size_t vocab;    /* vocab_size */
 	size_t context;  /* max_position_embeddings: tokens */
+	size_t window;   /* sliding_window: a token looks at so many, itself included; 0: at all */
 	float norm_eps;
-	double rope_theta;
-	bool tied; /* the output matrix is the embedding matrix */
-	int bos;   /* -1: none */
+	struct rope rope;
+	bool fused; /* query, key and value are rows of one matrix, as are gate and up */
+	bool tied;  /* the output matrix is the embedding matrix */
+	int bos;    /* -1: none */
 	int eos[CONFIG_MAX_EOS];
 	size_t eos_count;
 };

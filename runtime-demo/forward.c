@@ -77,11 +77,13 @@ static void set_rotations(const struct config *c, struct state *s, size_t count,
 	const size_t half = c->head_dim / 2;
 
 	for (size_t k = 0; k < half; k++) {
-		const double rate = pow(c->rope_theta, -(double)k / (double)half);
+		const double rate = rope_rate(&c->rope, s->steps, k, half);
+		const double size = c->rope.magnitude;
 
 		for (size_t i = 0; i < count; i++) {
-			s->cosine[i * half + k] = (float)cos((double)(position + i) * rate);
-			s->sine[i * half + k] = (float)sin((double)(position + i) * rate);
+			s->cosine[i * half + k] =
+			    (float)(size * cos((double)(position + i) * rate));
+			s->sine[i * half + k] = (float)(size * sin((double)(position + i) * rate));
 		}
 	}
 }
@@ -105,23 +107,25 @@ static void rotate(const struct state *s, float *x, size_t heads, size_t head_di
 	}
 }
 
-/* At one position every query head looks at all so far through its share of the key-value heads.
-   keys and values are those of the layer. */
+/* At one position every query head looks at all so far that lie in its window, through its share
+   of the key-value heads. keys and values are those of the layer. */
 static void attend(const struct config *c, const float *keys, const float *values,
 		   const float *query, size_t position, float *scores, float *out)
 {
 	const size_t kv_dim = c->kv_heads * c->head_dim, group = c->heads / c->kv_heads;
 	const float scale = 1.0f / sqrtf((float)c->head_dim);
+	const size_t count = position + 1;
+	const size_t first = c->window > 0 && count > c->window ? count - c->window : 0;
 
 	memset(out, 0, c->heads * c->head_dim * sizeof(*out));
 	for (size_t head = 0; head < c->heads; head++) {
 		const size_t shared = head / group * c->head_dim, own = head * c->head_dim;
 
-		for (size_t t = 0; t <= position; t++)
+		for (size_t t = first; t < count; t++)
 			scores[t] = scale * numbers_dot(query + own, keys + t * kv_dim + shared,
 							c->head_dim);
-		numbers_softmax(scores, position + 1);
-		for (size_t t = 0; t <= position; t++)
+		numbers_softmax(scores + first, count - first);
+		for (size_t t = first; t < count; t++)
 			for (size_t k = 0; k < c->head_dim; k++)
 				out[own + k] += scores[t] * values[t * kv_dim + shared + k];
 	}

@@ -31,6 +31,20 @@ static int load_matrix(struct model *model, const struct manifest *manifest, con
 	return 0;
 }
 
+/* In the order of their rows. */
+static void take_apart(const struct config *c, struct layer *layer)
+{
+	const size_t query_dim = c->heads * c->head_dim, kv_dim = c->kv_heads * c->head_dim;
+
+	layer->query = tensor_part(&layer->qkv, 0, query_dim);
+	layer->key = tensor_part(&layer->qkv, query_dim, kv_dim);
+	layer->value = tensor_part(&layer->qkv, query_dim + kv_dim, kv_dim);
+	layer->gate = tensor_part(&layer->gate_up, 0, c->hidden);
+	layer->up = tensor_part(&layer->gate_up, c->hidden, c->hidden);
+}
+
+enum use { ALWAYS, IF_FUSED, IF_APART };
+
 static int load_layer(struct model *model, const struct manifest *manifest, size_t number,
 		      struct diag *diag)
 {
@@ -41,24 +55,31 @@ static int load_layer(struct model *model, const struct manifest *manifest, size
 		const char *name;
 		struct tensor *tensor;
 		size_t rows, cols;
+		enum use use;
 	} matrices[] = {
-	    {"self_attn.q_proj", &layer->query, query_dim, c->dim},
-	    {"self_attn.k_proj", &layer->key, kv_dim, c->dim},
-	    {"self_attn.v_proj", &layer->value, kv_dim, c->dim},
-	    {"self_attn.o_proj", &layer->output, c->dim, query_dim},
-	    {"mlp.gate_proj", &layer->gate, c->hidden, c->dim},
-	    {"mlp.up_proj", &layer->up, c->hidden, c->dim},
-	    {"mlp.down_proj", &layer->down, c->dim, c->hidden},
+	    {"self_attn.qkv_proj", &layer->qkv, query_dim + 2 * kv_dim, c->dim, IF_FUSED},
+	    {"self_attn.q_proj", &layer->query, query_dim, c->dim, IF_APART},
+	    {"self_attn.k_proj", &layer->key, kv_dim, c->dim, IF_APART},
+	    {"self_attn.v_proj", &layer->value, kv_dim, c->dim, IF_APART},
+	    {"self_attn.o_proj", &layer->output, c->dim, query_dim, ALWAYS},
+	    {"mlp.gate_up_proj", &layer->gate_up, 2 * c->hidden, c->dim, IF_FUSED},
+	    {"mlp.gate_proj", &layer->gate, c->hidden, c->dim, IF_APART},
+	    {"mlp.up_proj", &layer->up, c->hidden, c->dim, IF_APART},
+	    {"mlp.down_proj", &layer->down, c->dim, c->hidden, ALWAYS},
 	};
 	char name[96];
 
 	for (size_t i = 0; i < sizeof(matrices) / sizeof(*matrices); i++) {
+		if (matrices[i].use == (c->fused ? IF_APART : IF_FUSED))
+			continue;
 		snprintf(name, sizeof(name), "model.layers.%zu.%s.weight", number,
 			 matrices[i].name);
 		if (load_matrix(model, manifest, name, matrices[i].rows, matrices[i].cols,
 				matrices[i].tensor, diag) != 0)
 			return -1;
 	}
+	if (c->fused)
+		take_apart(c, layer);
 	snprintf(name, sizeof(name), "model.layers.%zu.input_layernorm.weight", number);
 	layer->attention_norm = load_norm(manifest, name, c->dim, diag);
 	if (layer->attention_norm == NULL)
@@ -104,13 +125,16 @@ int model_load(const struct folder *folder, const struct config *config, struct 
 	return result;
 }
 
-static void free_layer(struct layer *layer)
+static void free_layer(const struct config *config, struct layer *layer)
 {
-	struct tensor *tensors[] = {&layer->query, &layer->key, &layer->value, &layer->output,
-				    &layer->gate,  &layer->up,  &layer->down};
+	struct tensor *always[] = {&layer->qkv, &layer->output, &layer->gate_up, &layer->down};
+	struct tensor *apart[] = {&layer->query, &layer->key, &layer->value, &layer->gate,
+				  &layer->up};
 
-	for (size_t k = 0; k < sizeof(tensors) / sizeof(*tensors); k++)
-		file_unmap(&tensors[k]->file);
+	for (size_t k = 0; k < sizeof(always) / sizeof(*always); k++)
+		file_unmap(&always[k]->file);
+	for (size_t k = 0; !config->fused && k < sizeof(apart) / sizeof(*apart); k++)
+		file_unmap(&apart[k]->file);
 	free(layer->attention_norm);
 	free(layer->feedforward_norm);
 }
@@ -118,7 +142,7 @@ static void free_layer(struct layer *layer)
 void model_free(struct model *model)
 {
 	for (size_t i = 0; model->layers != NULL && i < model->config.layers; i++)
-		free_layer(&model->layers[i]);
+		free_layer(&model->config, &model->layers[i]);
 	if (!model->config.tied)
 		file_unmap(&model->classifier.file);
 	file_unmap(&model->embedding.file);

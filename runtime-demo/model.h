@@ -8,13 +8,16 @@
 #include "runtime-demo/config.h"
 #include "runtime-demo/tensor.h"
 
+/* In a fused model query, key and value are parts of one matrix, as are gate and up. */
 struct layer {
 	float *attention_norm;   /* [dim] */
+	struct tensor qkv;       /* [(heads + 2 * kv_heads) * head_dim, dim]; fused models only */
 	struct tensor query;     /* [heads * head_dim, dim] */
 	struct tensor key;       /* [kv_heads * head_dim, dim] */
 	struct tensor value;     /* [kv_heads * head_dim, dim] */
 	struct tensor output;    /* [dim, heads * head_dim] */
 	float *feedforward_norm; /* [dim] */
+	struct tensor gate_up;   /* [2 * hidden, dim]; fused models only */
 	struct tensor gate;      /* [hidden, dim] */
 	struct tensor up;        /* [hidden, dim] */
 	struct tensor down;      /* [dim, hidden] */

@@ -61,6 +61,7 @@ static void unpack_nibbles(const uint8_t *packed, size_t first, size_t count,
 /* Codes of a coded matrix; packed ones are unpacked into the room given for count of them. */
 static const uint8_t *read_codes(const struct tensor *w, size_t first, size_t count, uint8_t *room)
 {
+	first += w->start;
 	if (w->kind == TENSOR_U8)
 		return w->file.bytes + first;
 	unpack_nibbles(w->file.bytes, first, count, room);
@@ -94,11 +95,21 @@ static void read_coded_values(const struct tensor *w, size_t first, size_t count
 	}
 }
 
+struct tensor tensor_part(const struct tensor *whole, size_t first_row, size_t rows)
+{
+	struct tensor part = *whole;
+
+	part.start += first_row * whole->cols;
+	part.rows = rows;
+	return part;
+}
+
 void tensor_values(const struct tensor *tensor, size_t first, size_t count, float *out)
 {
 	const uint8_t *data = tensor->file.bytes;
-	const uint16_t *halves = (const uint16_t *)(const void *)data + first;
-	const double *doubles = (const double *)(const void *)data + first;
+	const size_t place = tensor->start + first;
+	const uint16_t *halves = (const uint16_t *)(const void *)data + place;
+	const double *doubles = (const double *)(const void *)data + place;
 
 	switch (tensor->kind) {
 	case TENSOR_U8:
@@ -110,7 +121,7 @@ void tensor_values(const struct tensor *tensor, size_t first, size_t count, floa
 			out[i] = (float)doubles[i];
 		break;
 	case TENSOR_F32:
-		memcpy(out, data + first * sizeof(float), count * sizeof(float));
+		memcpy(out, data + place * sizeof(float), count * sizeof(float));
 		break;
 	case TENSOR_F16:
 		for (size_t i = 0; i < count; i++)

@@ -28,9 +28,14 @@ enum tensor_kind {
 struct tensor {
 	struct file_data file; /* as long as the numbers ask for */
 	enum tensor_kind kind;
+	size_t start; /* of its numbers in the file: more than 0 in a part of a matrix */
 	size_t rows, cols;
 	float scale, zero_point; /* of TENSOR_U8 and TENSOR_U4 */
 };
+
+/* Some rows of a matrix, as a matrix. It uses the file of the whole, which must outlive it and is
+   alone to be unmapped. */
+struct tensor tensor_part(const struct tensor *whole, size_t first_row, size_t rows);
 
 /* The values of count numbers from the given one on: a row to embed, a norm, a piece of a matrix
    that was kept in its own dtype. */

@@ -64,18 +64,40 @@ class Llama:
         with open(os.path.join(folder, "config.json")) as file:
             self.config = json.load(file)
         self.weights = read_folder(folder)
+        if self.config.get("model_type") == "phi3":
+            self.take_apart()
+
+    def take_apart(self):
+        """The parts of what a Phi-3 model keeps in one matrix, under the names they have elsewhere."""
+        c = self.config
+        size = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
+        ends = [c["num_attention_heads"] * size, (c["num_attention_heads"] + c["num_key_value_heads"]) * size]
+        for layer in range(c["num_hidden_layers"]):
+            at = f"model.layers.{layer}."
+            whole = {"self_attn.qkv_proj": ("q", "k", "v"), "mlp.gate_up_proj": ("gate", "up")}
+            for name, parts in whole.items():
+                rows = self.weights.pop(f"{at}{name}.weight")
+                cut = ends if len(parts) == 3 else [c["intermediate_size"]]
+                for part, values in zip(parts, np.split(rows, cut)):
+                    self.weights[f"{at}{name.split('.')[0]}.{part}_proj.weight"] = values
 
     def norm(self, x, name):
         mean = np.mean(x * x, axis=-1, keepdims=True)
         return x / np.sqrt(mean + self.config["rms_norm_eps"]) * self.weights[name + ".weight"]
 
     def rotate(self, x):
-        positions, half = x.shape[0], x.shape[2] // 2
-        rates = self.config.get("rope_theta", 10000.0) ** (-np.arange(half) / half)
+        """LongRoPE as arXiv 2402.13753 has it; positions within the original context keep to the short factors."""
+        c, positions, half = self.config, x.shape[0], x.shape[2] // 2
+        rates, size = c.get("rope_theta", 10000.0) ** (-np.arange(half) / half), 1.0
+        if scaling := c.get("rope_scaling"):
+            original = c["original_max_position_embeddings"]
+            rates = rates / np.array(scaling["long_factor" if positions > original else "short_factor"])
+            size = scaling.get("attention_factor") or \
+                np.sqrt(1 + np.log(c["max_position_embeddings"] / original) / np.log(original))
         angles = np.arange(positions)[:, None, None] * rates
         first, second = x[..., :half], x[..., half:]
-        return np.concatenate([first * np.cos(angles) - second * np.sin(angles),
-                               second * np.cos(angles) + first * np.sin(angles)], axis=-1)
+        return size * np.concatenate([first * np.cos(angles) - second * np.sin(angles),
+                                      second * np.cos(angles) + first * np.sin(angles)], axis=-1)
 
     def logits(self, ids):
         c, w = self.config, self.weights
@@ -83,7 +105,9 @@ class Llama:
         size = c.get("head_dim") or c["hidden_size"] // heads
         n = len(ids)
         x = w["model.embed_tokens.weight"][ids]
-        future = np.triu(np.full((n, n), -np.inf), 1)
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        if c.get("sliding_window"):
+            hidden += np.tril(np.full((n, n), -np.inf), -c["sliding_window"])
         for layer in range(c["num_hidden_layers"]):
             at = f"model.layers.{layer}."
             h = self.norm(x, at + "input_layernorm")
@@ -91,7 +115,7 @@ class Llama:
             q = self.rotate(q.reshape(n, heads, size))
             k = np.repeat(self.rotate(k.reshape(n, kv_heads, size)), heads // kv_heads, axis=1)
             v = np.repeat(v.reshape(n, kv_heads, size), heads // kv_heads, axis=1)
-            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(size) + future
+            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(size) + hidden
             scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
             scores /= scores.sum(axis=-1, keepdims=True)
             mixed = np.einsum("hqk,khd->qhd", scores, v).reshape(n, heads * size)
