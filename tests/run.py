@@ -6,8 +6,12 @@ Three kinds: Criterion suites (BUILD/tests/unit/*), fuzz targets replaying their
 (BUILD/tests/fuzz/*), and Python suites (tests/*/test_*.py, unittest) that drive the programs and
 real mounts. A name given on the command line selects the suites whose path contains it, and
 NAME:CLASS only that class of a Python suite.
+
+Suites run as many at a time as there are processors; what they print comes in the same order
+nevertheless. Those of ALONE come last, one by one.
 """
 import argparse
+import concurrent.futures
 import glob
 import os
 import re
@@ -19,6 +23,8 @@ import time
 import unittest
 
 TIMEOUT = 600  # seconds for one suite
+# They drop the kernel's caches, which others fill, or count what had to be read in spite of them.
+ALONE = ("tests/mount/test_reading.py", "tests/mount/test_system.py")
 
 
 class Tally:
@@ -114,6 +120,34 @@ def select(suite, words):
     return []
 
 
+def run_suite(suite, env):
+    """The name, the counts, the seconds it took and the details, as report() takes them."""
+    runner, path = suite
+    start = time.monotonic()
+    passed, failed, skipped, detail = runner(path, env)
+    return os.path.relpath(path), passed, failed, skipped, time.monotonic() - start, detail
+
+
+def results(suites, jobs, env):
+    """Of each suite, in the order they are given but for those that run alone."""
+    together = [suite for suite in suites if suite[1] not in ALONE]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield from pool.map(lambda suite: run_suite(suite, env), together)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for suite in suites:
+        if suite[1] in ALONE:
+            yield run_suite(suite, env)
+
+
+def count(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 on")
+    return int(text)
+
+
 def heed_signals():
     """Programs under test are told to end by these, which nohup(1) and shells ignore for what they start."""
     for number in signal.SIGINT, signal.SIGHUP, signal.SIGQUIT:
@@ -125,6 +159,8 @@ def main():
     heed_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
+    parser.add_argument("--jobs", "-j", type=count, default=len(os.sched_getaffinity(0)), metavar="N",
+                        help="suites at a time (default: as many as there are processors)")
     parser.add_argument("--one", metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("select", nargs="*")
     args = parser.parse_args()
@@ -138,11 +174,9 @@ def main():
     if args.select:
         suites = [chosen for suite in suites for chosen in select(suite, args.select)]
     tally = Tally()
-    for runner, path in suites:
-        start = time.monotonic()
-        passed, failed, skipped, detail = runner(path, env)
+    for name, passed, failed, skipped, seconds, detail in results(suites, args.jobs, env):
         tally.add(passed, failed, skipped)
-        report(os.path.relpath(path), passed, failed, skipped, time.monotonic() - start, detail)
+        report(name, passed, failed, skipped, seconds, detail)
     print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
     return 1 if tally.failed or not tally.passed else 0
 
