@@ -16,7 +16,10 @@ enum {
 	READERS = 32,           /* followed at once */
 	TOLERANCE = 8,          /* requests that may be on their way at once */
 	FIRST_WINDOW = 1 << 20, /* bytes; doubled each time a reader catches up with half of it */
-	CONFIRMED = 2, /* requests in order that make a reader one worth reading ahead for */
+	CONFIRMED = 2,      /* requests in order that make a reader one worth reading ahead for */
+	PUSH_CONFIRMED = 4, /* and one worth pushing to */
+	FIRST_PUSH = 64 << 10, /* bytes; doubled each time a reader gets to the end of a push */
+	MOST_PUSH = 1 << 20,
 };
 
 struct reader_in_order {
@@ -25,6 +28,8 @@ struct reader_in_order {
 	uint64_t end;      /* of what was asked for */
 	uint64_t ahead;    /* end of what has been fetched */
 	uint64_t window;
+	uint64_t pushed; /* end of what was pushed */
+	uint64_t push_window;
 	uint64_t used; /* tick of the last request; 0: nobody */
 };
 
@@ -55,11 +60,20 @@ void ahead_destroy(struct ahead *ahead)
 	free(ahead);
 }
 
+/* The end of what a reader has, asked for or not. */
+static uint64_t delivered(const struct reader_in_order *reader)
+{
+	return reader->end > reader->pushed ? reader->end : reader->pushed;
+}
+
 static bool continues(const struct reader_in_order *reader, uint32_t node, uint64_t offset,
 		      uint64_t size)
 {
-	uint64_t distance = offset > reader->end ? offset - reader->end : reader->end - offset;
-	return reader->used && reader->node == node && distance <= TOLERANCE * size;
+	uint64_t end = delivered(reader);
+	uint64_t behind = reader->end > offset ? reader->end - offset : 0;
+	uint64_t beyond = offset > end ? offset - end : 0;
+	return reader->used && reader->node == node && behind <= TOLERANCE * size &&
+	       beyond <= TOLERANCE * size;
 }
 
 /* The reader that a request belongs to, or the place of one long unheard of, made new. */
@@ -75,7 +89,12 @@ static struct reader_in_order *find(struct ahead *ahead, uint32_t node, uint64_t
 			oldest = reader;
 	}
 	*oldest = (struct reader_in_order){
-	    .node = node, .end = offset, .ahead = offset, .window = FIRST_WINDOW};
+	    .node = node,
+	    .end = offset,
+	    .ahead = offset,
+	    .window = FIRST_WINDOW,
+	    .push_window = FIRST_PUSH,
+	};
 	return oldest;
 }
 
@@ -95,12 +114,13 @@ static struct ahead_plan plan(struct ahead *ahead, struct reader_in_order *reade
 	struct ahead_plan plan = {.in_order = true};
 	uint64_t share = fair_share(ahead);
 	uint64_t window = reader->window < share ? reader->window : share;
-	if (reader->ahead < reader->end)
-		reader->ahead = reader->end;
-	if (reader->ahead - reader->end > window / 2)
+	uint64_t end = delivered(reader);
+	if (reader->ahead < end)
+		reader->ahead = end;
+	if (reader->ahead - end > window / 2)
 		return plan;
 	plan.from = reader->ahead;
-	plan.to = reader->end + window;
+	plan.to = end + window;
 	if (plan.to <= plan.from)
 		return (struct ahead_plan){.in_order = true};
 	reader->ahead = plan.to;
@@ -109,17 +129,35 @@ static struct ahead_plan plan(struct ahead *ahead, struct reader_in_order *reade
 	return plan;
 }
 
-struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size)
+/* A reader that has used up what was pushed gets more. */
+static void plan_push(const struct ahead *ahead, struct reader_in_order *reader,
+		      struct ahead_plan *plan)
 {
-	struct ahead_plan result = {0};
+	if (reader->requests < PUSH_CONFIRMED || reader->end < reader->pushed)
+		return;
+	uint64_t window = reader->push_window < ahead->most ? reader->push_window : ahead->most;
+	plan->push_from = reader->end;
+	plan->push_to = reader->pushed = reader->end + window;
+	if (reader->push_window < MOST_PUSH)
+		reader->push_window *= 2;
+}
+
+struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size,
+			     bool can_push)
+{
+	struct ahead_plan result = {0}, push = {0};
 	pthread_mutex_lock(&ahead->lock);
 	struct reader_in_order *reader = find(ahead, node, offset, size);
 	reader->used = ++ahead->tick;
 	reader->requests++;
 	if (offset + size > reader->end)
 		reader->end = offset + size;
+	if (can_push)
+		plan_push(ahead, reader, &push);
 	if (reader->requests >= CONFIRMED)
 		result = plan(ahead, reader);
+	result.push_from = push.push_from;
+	result.push_to = push.push_to;
 	pthread_mutex_unlock(&ahead->lock);
 	return result;
 }

@@ -22,9 +22,12 @@ void ahead_destroy(struct ahead *ahead); /* NULL does nothing */
 struct ahead_plan {
 	bool in_order;     /* the request continues what was read before */
 	uint64_t from, to; /* bytes of the file to fetch now; may lie beyond its end; empty: none */
+	uint64_t push_from, push_to; /* to deliver unasked; likewise */
 };
 
-/* Notes a request and plans what to fetch ahead of the next ones. */
-struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size);
+/* Notes a request and plans what to fetch ahead of the next ones; and, if the caller can push,
+ * what to deliver before they come. */
+struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size,
+			     bool can_push);
 
 #endif

@@ -211,6 +211,8 @@ static void stop_page_threads(void *context)
 	preload_stop(mount->preload);
 	mount->preload = NULL;
 	pages_stop(mount->volume.pages);
+	if (mount->volume.push.session)
+		push_stop(&mount->volume.push);
 }
 
 static int start_page_threads(struct mount *mount)
@@ -240,6 +242,8 @@ static int serve(struct mount *mount)
 	if (!mount->options->foreground)
 		log_to_syslog();
 	reader_start(mount->volume.reader);
+	if (!mount->options->single_thread)
+		mount->volume.push = (struct push){mount->session, PUSH_THREADS};
 	int error = start_page_threads(mount);
 	if (!error)
 		error = signals_start(&signals, mount->session, &actions);

@@ -238,19 +238,14 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info
 	}
 }
 
-static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		     struct fuse_file_info *info)
+/* Replies with a range of a file; next as for reader_read(). */
+static void reply_range(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			struct read_next *next)
 {
-	(void)info;
 	struct ops_volume *volume = volume_of(req);
-	const struct efs_node *node = node_of(volume, ino);
-	if (!node || node->type != EFS_FILE || offset < 0) {
-		fuse_reply_err(req, !node ? ESTALE : offset < 0 ? EINVAL : EISDIR);
-		return;
-	}
 	struct read_lease lease;
 	int error =
-	    reader_read(volume->reader, (uint32_t)(ino - 1), (uint64_t)offset, size, &lease);
+	    reader_read(volume->reader, (uint32_t)(ino - 1), (uint64_t)offset, size, next, &lease);
 	if (error) {
 		fuse_reply_err(req, -error);
 		return;
@@ -259,6 +254,27 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	if (volume->pages)
 		pages_note(volume->pages, ino, (uint64_t)offset, lease.size);
 	reader_release(volume->reader, &lease);
+}
+
+static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		     struct fuse_file_info *info)
+{
+	struct ops_volume *volume = volume_of(req);
+	const struct efs_node *node = node_of(volume, ino);
+	if (!node || node->type != EFS_FILE || offset < 0) {
+		fuse_reply_err(req, !node ? ESTALE : offset < 0 ? EINVAL : EISDIR);
+		return;
+	}
+	struct read_next next = {0};
+	/* Who reads past the page cache does not want it there. */
+	bool pushing = !(info->flags & O_DIRECT) && push_begin(&volume->push, size);
+	reply_range(req, ino, size, offset, pushing ? &next : NULL);
+	if (!pushing)
+		return;
+	push_store(&volume->push, volume->reader, &next);
+	if (volume->pages)
+		pages_note(volume->pages, ino, next.offset, next.size);
+	push_end(&volume->push);
 }
 
 /* The statistics are read where they do not appear in the tree: getfattr -n user.entrofs.stats */

@@ -10,6 +10,7 @@
 
 #include "fs/libfuse.h"
 #include "fs/pages.h"
+#include "fs/push.h"
 #include "fs/read.h"
 #include "fs/session.h"
 
@@ -22,6 +23,7 @@ struct ops_volume {
 	struct image *image;
 	struct reader *reader;
 	struct session_readahead readahead;
+	struct push push;
 	struct pages *pages;  /* told what is served; NULL: nobody is */
 	struct timespec time; /* of every file: the image file's */
 	bool show_stats;      /* as an extended attribute of the root */

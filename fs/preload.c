@@ -92,7 +92,7 @@ static bool preload_file(struct preload *preload, uint32_t node)
 		struct read_lease lease;
 		if (!introduce(preload, node))
 			return true;
-		if (reader_read(preload->source.reader, node, at, STEP, &lease))
+		if (reader_read(preload->source.reader, node, at, STEP, NULL, &lease))
 			continue; /* it has been logged; its neighbours may be well */
 		store(preload, node, at, &lease);
 		uint64_t got = lease.size;

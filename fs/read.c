@@ -272,34 +272,62 @@ static void fetch_ahead_of(struct reader *reader, uint32_t node, const struct ah
 	}
 }
 
-int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
-		struct read_lease *lease)
+/* What a file has of a range. */
+static size_t clip(const struct reader *reader, uint32_t node, uint64_t offset, uint64_t size)
 {
-	uint64_t start = stats_now();
 	uint64_t file_size = image_node(reader->image, node)->size;
 	uint64_t rest = offset < file_size ? file_size - offset : 0;
-	if (size > rest)
-		size = (size_t)rest;
-	*lease = (struct read_lease){0};
-	if (size == 0)
-		return 0;
+	return (size_t)(size < rest ? size : rest);
+}
+
+/* Bytes [offset, offset + size) of a file, which has them. */
+static int read_range(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
+		      bool in_order, struct read_lease *lease)
+{
 	struct read_buffer *buffer = take_buffer(reader, size);
 	if (!buffer)
 		return -ENOMEM;
-	struct ahead_plan plan = ahead_note(reader->ahead, node, offset, size);
+	int error = read_pieces(reader, node, offset, buffer->data, size, in_order, &buffer->work);
+	if (error)
+		push_buffer(reader, buffer);
+	else
+		*lease = (struct read_lease){buffer->data, size, buffer};
+	return error;
+}
+
+int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
+		struct read_next *next, struct read_lease *lease)
+{
+	uint64_t start = stats_now();
+	*lease = (struct read_lease){0};
+	if (next)
+		*next = (struct read_next){0};
+	size = clip(reader, node, offset, size);
+	if (size == 0)
+		return 0;
+	struct ahead_plan plan = ahead_note(reader->ahead, node, offset, size, next != NULL);
 	/* First, so that storage is busy while this thread decodes. */
 	fetch_ahead_of(reader, node, &plan);
-	int error =
-	    read_pieces(reader, node, offset, buffer->data, size, plan.in_order, &buffer->work);
-	if (error) {
-		push_buffer(reader, buffer);
+	int error = read_range(reader, node, offset, size, plan.in_order, lease);
+	if (error)
 		return error;
-	}
-	*lease = (struct read_lease){buffer->data, size, buffer};
+	if (next)
+		*next = (struct read_next){
+		    node, plan.push_from,
+		    clip(reader, node, plan.push_from, plan.push_to - plan.push_from)};
 	stats_add(&reader->stats, STATS_READS, 1);
 	stats_add(&reader->stats, STATS_BYTES_SERVED, size);
 	stats_add_latency(&reader->stats, stats_now() - start);
 	return 0;
+}
+
+int reader_read_next(struct reader *reader, const struct read_next *next, struct read_lease *lease)
+{
+	*lease = (struct read_lease){0};
+	int error = read_range(reader, next->node, next->offset, next->size, true, lease);
+	if (!error)
+		stats_add(&reader->stats, STATS_BYTES_PUSHED, next->size);
+	return error;
 }
 
 void reader_release(struct reader *reader, struct read_lease *lease)

@@ -42,13 +42,24 @@ struct read_lease {
 	struct read_buffer *buffer;
 };
 
+/* What will be asked for soon. */
+struct read_next {
+	uint32_t node;
+	uint64_t offset;
+	size_t size; /* 0: unknown */
+};
+
 /*
  * Reads bytes [offset, offset + size) of file `node`, fewer only at its end. On 0 the lease must be
  * released, after the bytes have been used; else a negative errno (-EIO: the image is damaged
  * there, which has been logged) and nothing to release. Takes no lock while it fetches or decodes.
+ *
+ * next: for callers that can deliver what is not asked for yet, where small requests in order make
+ * that worth while; else NULL. They read it with reader_read_next(), or do not deliver it.
  */
 int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
-		struct read_lease *lease);
+		struct read_next *next, struct read_lease *lease);
+int reader_read_next(struct reader *reader, const struct read_next *next, struct read_lease *lease);
 void reader_release(struct reader *reader, struct read_lease *lease);
 
 /* What it counts, and how it works, for people. */

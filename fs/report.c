@@ -12,6 +12,7 @@ static const struct {
 } counters[] = {
     {"reads", STATS_READS},
     {"bytes_served", STATS_BYTES_SERVED},
+    {"bytes_pushed", STATS_BYTES_PUSHED},
     {"bytes_fetched", STATS_BYTES_FETCHED},
     {"blocks_decoded", STATS_BLOCKS_DECODED},
     {"blocks_found", STATS_BLOCKS_FOUND},

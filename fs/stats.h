@@ -15,6 +15,7 @@
 enum stats_counter {
 	STATS_READS,         /* READ requests answered */
 	STATS_BYTES_SERVED,  /* decoded bytes in their replies */
+	STATS_BYTES_PUSHED,  /* delivered before they were asked for */
 	STATS_BYTES_FETCHED, /* stored bytes read for them, alignment included, metadata not */
 	STATS_BLOCKS_DECODED,
 	STATS_BLOCKS_FOUND,   /* decoded blocks found in memory */

@@ -126,6 +126,47 @@ class Options(unittest.TestCase):
             self.assertLess(stats(mount)["bytes_served"], served + (10 << 20))
 
 
+class Pushing(unittest.TestCase):
+    """What small requests in order get before they ask for it."""
+
+    def scan(self, mount):
+        """Reads a mapping a page at a time, in order, and compares; how many requests that took."""
+        want, before = contents(os.path.join(extracted, BIG)), stats(mount)["reads"]
+        with open(mount / BIG, "rb") as file, \
+                mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as view:
+            view.madvise(mmap.MADV_RANDOM)
+            for at in range(0, len(want), mmap.PAGESIZE):
+                self.assertEqual(view[at:at + mmap.PAGESIZE], want[at:at + mmap.PAGESIZE])
+        return stats(mount)["reads"] - before, -(-len(want) // mmap.PAGESIZE)
+
+    def test_a_mapping_without_readahead(self):
+        for options in "stats", "stats,cache=compressed", "stats,cachesize=0", "stats,workers=1":
+            with self.subTest(options), Mount(image, "-o", options) as mount:
+                requests, pages = self.scan(mount)
+                self.assertLess(requests, pages)
+                self.assertGreater(stats(mount)["bytes_pushed"], 0)
+
+    def test_where_it_is_not_done(self):
+        """With one thread, which has to answer; and where nothing is to be read ahead."""
+        for options in ("-s", "-o", "stats"), ("-o", "stats,readahead=0"):
+            with self.subTest(options), Mount(image, *options) as mount:
+                requests, pages = self.scan(mount)
+                self.assertGreaterEqual(requests, pages)
+                self.assertEqual(stats(mount)["bytes_pushed"], 0)
+
+    def test_not_past_the_page_cache(self):
+        """Who reads with O_DIRECT does not look there."""
+        want = contents(os.path.join(extracted, BIG))
+        buffer = mmap.mmap(-1, 1 << 14)
+        with Mount(image, "-o", "stats") as mount:
+            fd = os.open(mount / BIG, os.O_RDONLY | os.O_DIRECT)
+            self.addCleanup(os.close, fd)
+            for at in range(0, len(want), len(buffer)):
+                got = os.preadv(fd, [buffer], at)
+                self.assertEqual(buffer[:got], want[at:at + got])
+            self.assertEqual(stats(mount)["bytes_pushed"], 0)
+
+
 class Stress(unittest.TestCase):
     def test_readers_while_caches_are_dropped(self):
         """Faults and reads by 16 threads, page caches dropped meanwhile: every byte right, nobody
@@ -179,8 +220,20 @@ class Stress(unittest.TestCase):
                     pass  # not root: the readers' own advice has to do
                 time.sleep(0.2)
 
-        threads = [threading.Thread(target=by_fault, args=(seed,)) for seed in range(8)]
-        threads += [threading.Thread(target=by_read, args=(seed,)) for seed in range(7)]
+        def in_order():
+            with open(mount / BIG, "rb") as file, \
+                    mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED,
+                              prot=mmap.PROT_READ) as view:
+                view.madvise(mmap.MADV_RANDOM)
+                while time.monotonic() < end:
+                    for at in range(0, len(want), mmap.PAGESIZE):
+                        if view[at:at + mmap.PAGESIZE] != want[at:at + mmap.PAGESIZE]:
+                            wrong.append(("in order", at))
+                    view.madvise(mmap.MADV_DONTNEED)
+
+        threads = [threading.Thread(target=by_fault, args=(seed,)) for seed in range(7)]
+        threads += [threading.Thread(target=by_read, args=(seed,)) for seed in range(6)]
+        threads += [threading.Thread(target=in_order) for _ in range(2)]
         threads.append(threading.Thread(target=drop))
         for thread in threads:
             thread.start()

@@ -13,7 +13,7 @@ static void read_in_order(struct ahead *ahead, uint32_t node, uint64_t size, uin
 {
 	uint64_t planned = 0;
 	for (uint64_t at = 0; at < end; at += size) {
-		struct ahead_plan plan = ahead_note(ahead, node, at, size);
+		struct ahead_plan plan = ahead_note(ahead, node, at, size, false);
 		cr_assert_eq(plan.in_order, at > 0);
 		if (plan.from == plan.to)
 			continue;
@@ -47,9 +47,9 @@ Test(fs_ahead, out_of_turn)
 	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
 	for (unsigned round = 0; round < 10; round++)
 		for (unsigned i = 0; i < 8; i++)
-			in_order +=
-			    ahead_note(ahead, 1, (round * 8 + turns[i]) * UINT64_C(131072), 131072)
-				.in_order;
+			in_order += ahead_note(ahead, 1, (round * 8 + turns[i]) * UINT64_C(131072),
+					       131072, false)
+					.in_order;
 	cr_assert_geq(in_order, 78);
 	ahead_destroy(ahead);
 }
@@ -63,7 +63,7 @@ Test(fs_ahead, several)
 	for (uint64_t i = 0; i < 100; i++)
 		for (uint64_t reader = 0; reader < 8; reader++)
 			in_order += ahead_note(ahead, (uint32_t)(reader / 4),
-					       (reader << 30) + i * 131072, 131072)
+					       (reader << 30) + i * 131072, 131072, false)
 					.in_order;
 	cr_assert_eq(in_order, 8 * 99);
 	ahead_destroy(ahead);
@@ -78,7 +78,7 @@ Test(fs_ahead, at_random)
 	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
 	for (unsigned i = 0; i < 10000; i++)
 		in_order +=
-		    ahead_note(ahead, 1, build_random(&seed) % (1 << 30) / 4096 * 4096, 4096)
+		    ahead_note(ahead, 1, build_random(&seed) % (1 << 30) / 4096 * 4096, 4096, false)
 			.in_order;
 	cr_assert_lt(in_order, 100);
 	ahead_destroy(ahead);
@@ -90,8 +90,35 @@ Test(fs_ahead, never)
 	struct ahead *ahead;
 	cr_assert_eq(ahead_create(&ahead, 0, TOTAL), 0);
 	for (uint64_t i = 0; i < 100; i++) {
-		struct ahead_plan plan = ahead_note(ahead, 1, i * 4096, 4096);
+		struct ahead_plan plan = ahead_note(ahead, 1, i * 4096, 4096, false);
 		cr_assert_eq(plan.from, plan.to);
 	}
+	ahead_destroy(ahead);
+}
+
+/* Small requests are soon replaced by pushes without a gap, up to a limit; a request that comes
+ * while one is on its way starts no other. */
+Test(fs_ahead, pushed)
+{
+	struct ahead *ahead;
+	uint64_t requests = 0, pushed = 0, end = 64 << 20;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	for (uint64_t at = 0; at < end;) {
+		struct ahead_plan plan = ahead_note(ahead, 1, at, 4096, true);
+		requests++;
+		at += 4096;
+		if (plan.push_from == plan.push_to)
+			continue;
+		cr_assert_eq(plan.push_from, at);
+		cr_assert_leq(plan.push_to - plan.push_from, 1 << 20);
+		pushed += plan.push_to - plan.push_from;
+		at += 4096;
+		cr_assert(ahead_note(ahead, 1, at - 4096, 4096, true).in_order);
+		at = plan.push_to;
+	}
+	cr_assert_lt(requests, 80);
+	cr_assert_gt(pushed, end - (1 << 20));
+	struct ahead_plan plan = ahead_note(ahead, 1, end, 4096, false);
+	cr_assert_eq(plan.push_from, plan.push_to);
 	ahead_destroy(ahead);
 }

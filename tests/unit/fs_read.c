@@ -67,7 +67,7 @@ static int check_range(const struct fixture *f, uint64_t offset, size_t size)
 {
 	struct read_lease lease;
 	size_t rest = offset < f->size ? f->size - (size_t)offset : 0;
-	if (reader_read(f->reader, f->node, offset, size, &lease))
+	if (reader_read(f->reader, f->node, offset, size, NULL, &lease))
 		return -1;
 	int wrong = lease.size != (size < rest ? size : rest) ||
 		    (lease.size && memcmp(lease.data, f->wanted + offset, lease.size) != 0);
@@ -136,7 +136,7 @@ static void read_damaged(const struct fixture *f, uint64_t offset, int times, ch
 	struct read_lease lease;
 	dup2(log, STDERR_FILENO);
 	for (int i = 0; i < times; i++)
-		cr_assert_eq(reader_read(f->reader, f->node, offset, 1, &lease), -EIO);
+		cr_assert_eq(reader_read(f->reader, f->node, offset, 1, NULL, &lease), -EIO);
 	dup2(kept, STDERR_FILENO);
 	ssize_t got = pread(log, said, size - 1, 0);
 	said[got > 0 ? got : 0] = '\0';
