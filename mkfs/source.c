@@ -76,7 +76,7 @@ int source_read(const struct source_file *file, uint64_t offset, void *buffer, s
 }
 
 /* Says that a file has no header, and what it is that people have in its place. */
-static int refuse_file(const struct source_file *file, uint64_t header_size)
+static void refuse_file(const struct source_file *file, uint64_t header_size)
 {
 	static const struct {
 		const char *start, *what;
@@ -94,19 +94,18 @@ static int refuse_file(const struct source_file *file, uint64_t header_size)
 	    file->stat.st_size < (off_t)sizeof start ? (size_t)file->stat.st_size : sizeof start;
 
 	if (source_read(file, 0, start, size))
-		return -1;
+		return;
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
 		size_t length = strlen(others[i].start);
 		if (size >= length && memcmp(start, others[i].start, length) == 0) {
 			cli_cannot("read", file->path, "not a safetensors file, but %s",
 				   others[i].what);
-			return -1;
+			return;
 		}
 	}
 	cli_cannot("read", file->path,
 		   "not a safetensors file, or truncated: a header of %llu bytes",
 		   (unsigned long long)header_size);
-	return -1;
 }
 
 /* Parses the header of a weight file; data offsets come out as file offsets. */
@@ -121,8 +120,10 @@ static int read_header(const struct source_file *file, struct safetensors *heade
 	}
 	if (source_read(file, 0, &size, sizeof size))
 		return -1;
-	if (!size || size > SAFETENSORS_HEADER_MAX || size > file_size - SAFETENSORS_PREFIX)
-		return refuse_file(file, size);
+	if (!size || size > SAFETENSORS_HEADER_MAX || size > file_size - SAFETENSORS_PREFIX) {
+		refuse_file(file, size);
+		return -1;
+	}
 	char *text = malloc(size);
 	if (!text)
 		return out_of_memory(file->path);
