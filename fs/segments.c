@@ -8,6 +8,7 @@
 #include "codec/codec.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +18,12 @@ enum {
 };
 _Static_assert((int)CODEC_SLACK <= (int)FETCH_ALIGN, "the decoder's slack fits behind a segment");
 
-/* One for each slot: a read ahead that is under way. */
+/* One for each slot: a read ahead that is under way, and what is left to do with its segment. */
 struct ahead_read {
 	struct fetch_request request; /* first: the fetcher hands it back */
 	struct segments *segments;
 	struct slot *slot;
+	_Atomic int64_t blocks_left; /* to be decoded; below 0 if some were decoded again */
 };
 
 struct segments {
@@ -95,12 +97,33 @@ static uint64_t segment_count(const struct segments *segments, uint32_t stream)
 	return (image_block_count(segments->image, stream) + each - 1) / each;
 }
 
+static uint64_t blocks_in(const struct segments *segments, uint32_t stream, uint64_t number)
+{
+	uint64_t each = segments_blocks(segments, stream);
+	uint64_t rest = image_block_count(segments->image, stream) - number * each;
+	return rest < each ? rest : each;
+}
+
 static struct extent segment_extent(const struct segments *segments, uint32_t stream,
 				    uint64_t number)
 {
-	uint64_t each = segments_blocks(segments, stream), first = number * each;
-	uint64_t rest = image_block_count(segments->image, stream) - first;
-	return extent_of(segments, stream, first, rest < each ? rest : each);
+	return extent_of(segments, stream, number * segments_blocks(segments, stream),
+			 blocks_in(segments, stream, number));
+}
+
+static struct ahead_read *read_of(const struct segments *segments, const struct slot *slot)
+{
+	size_t all;
+	const uint8_t *memory = slots_memory(segments->slots, &all);
+	return &segments->reads[(size_t)(slot->data - memory) / SLOT_SIZE];
+}
+
+/* Before a slot is filled: none of its segment's blocks is decoded yet. */
+static void begin_segment(struct segments *segments, struct slots_key key, struct slot *slot)
+{
+	atomic_store_explicit(&read_of(segments, slot)->blocks_left,
+			      (int64_t)blocks_in(segments, key.source, key.number),
+			      memory_order_relaxed);
 }
 
 static int fetch_now(struct segments *segments, struct extent extent, uint8_t *buffer)
@@ -127,6 +150,7 @@ static struct slot *hold_segment(struct segments *segments, struct slots_key key
 		stats_add(segments->stats, STATS_SEGMENTS_FOUND, 1);
 	if (state != SLOTS_FILL)
 		return slot;
+	begin_segment(segments, key, slot);
 	bool failed =
 	    fetch_now(segments, segment_extent(segments, key.source, key.number), slot->data) != 0;
 	slots_filled(segments->slots, slot, failed);
@@ -173,10 +197,14 @@ int segments_obtain(struct segments *segments, uint32_t stream, uint64_t first, 
 	return 0;
 }
 
-void segments_release(struct segments *segments, struct stored *stored, bool finished)
+void segments_release(struct segments *segments, struct stored *stored, uint64_t decoded)
 {
-	if (stored->slot)
-		slots_put(segments->slots, stored->slot, finished);
+	if (stored->slot) {
+		_Atomic int64_t *left = &read_of(segments, stored->slot)->blocks_left;
+		int64_t before =
+		    atomic_fetch_sub_explicit(left, (int64_t)decoded, memory_order_relaxed);
+		slots_put(segments->slots, stored->slot, before <= (int64_t)decoded);
+	}
 	*stored = (struct stored){0};
 }
 
@@ -193,19 +221,18 @@ static struct fetch_request *prepare(struct segments *segments, struct slots_key
 	struct slot *slot;
 	if (slots_claim(segments->slots, key, &slot) != SLOTS_FILL)
 		return NULL;
+	begin_segment(segments, key, slot);
 	struct extent extent = segment_extent(segments, key.source, key.number);
 	if (extent.size == 0) { /* constant blocks only */
 		slots_filled(segments->slots, slot, false);
 		slots_put(segments->slots, slot, true);
 		return NULL;
 	}
-	size_t all;
-	const uint8_t *memory = slots_memory(segments->slots, &all);
-	struct ahead_read *read = &segments->reads[(size_t)(slot->data - memory) / SLOT_SIZE];
-	*read = (struct ahead_read){
-	    .request = {extent.offset, extent.size, slot->data, ahead_done, NULL},
-	    .segments = segments,
-	    .slot = slot};
+	struct ahead_read *read = read_of(segments, slot);
+	read->request =
+	    (struct fetch_request){extent.offset, extent.size, slot->data, ahead_done, NULL};
+	read->segments = segments;
+	read->slot = slot;
 	stats_add(segments->stats, STATS_SEGMENTS_AHEAD, 1);
 	stats_add(segments->stats, STATS_BYTES_FETCHED, extent.size);
 	return &read->request;

@@ -51,8 +51,13 @@ int segments_obtain(struct segments *segments, uint32_t stream, uint64_t first, 
 		    bool in_order, struct segments_own *own, struct stored *stored,
 		    struct image_diag *diag);
 
-/* finished: the segment has been used to its end. */
-void segments_release(struct segments *segments, struct stored *stored, bool finished);
+/*
+ * Lets go. decoded: how many blocks the caller has decoded from it that no reader will want again,
+ * 0 if unknown. Once these are as many as the segment has, its memory is the first to be used for
+ * others. The last block will not do as a sign: requests overtake each other, and the one before
+ * may still want its part.
+ */
+void segments_release(struct segments *segments, struct stored *stored, uint64_t decoded);
 
 /* Starts to fetch the segments that hold decoded bytes [from, to) of a stream. Never waits. */
 void segments_ahead(struct segments *segments, uint32_t stream, uint64_t from, uint64_t to);

@@ -156,7 +156,7 @@ static int decode_one(struct streams *streams, const struct range *range, uint64
 	}
 	if (!error)
 		error = decoder_run(streams->decoder, &run, work->scratch, diag);
-	segments_release(streams->segments, &obtained, false);
+	segments_release(streams->segments, &obtained, range->in_order && !error);
 	return error;
 }
 
@@ -226,8 +226,6 @@ static int read_segment(struct streams *streams, const struct range *range,
 	uint64_t first = first_block(streams, range), last = last_block(streams, range);
 	struct wanted head = wanted_of(streams, range, first);
 	struct wanted tail = wanted_of(streams, range, last);
-	uint64_t blocks = segments_blocks(streams->segments, range->stream);
-	bool finished = last % blocks == blocks - 1 && is_finished(range, &tail);
 	if (first == last && !is_whole(&head))
 		return deliver_part(streams, range, &head, NULL, work, diag);
 	first += deliver_found(streams, range, &head);
@@ -241,7 +239,8 @@ static int read_segment(struct streams *streams, const struct range *range,
 	if (error)
 		return error;
 	error = deliver_blocks(streams, range, first, last, stored.data, work, diag);
-	segments_release(streams->segments, &stored, finished);
+	segments_release(streams->segments, &stored,
+			 range->in_order && !error ? last - first + 1 : 0);
 	return error;
 }
 
