@@ -25,6 +25,7 @@ enum {
 struct reader_in_order {
 	uint32_t node;
 	uint32_t requests; /* in order, up to now */
+	uint64_t start;    /* of its first request */
 	uint64_t end;      /* of what was asked for */
 	uint64_t ahead;    /* end of what has been fetched */
 	uint64_t window;
@@ -90,6 +91,7 @@ static struct reader_in_order *find(struct ahead *ahead, uint32_t node, uint64_t
 	}
 	*oldest = (struct reader_in_order){
 	    .node = node,
+	    .start = offset,
 	    .end = offset,
 	    .ahead = offset,
 	    .window = FIRST_WINDOW,
@@ -98,15 +100,33 @@ static struct reader_in_order *find(struct ahead *ahead, uint32_t node, uint64_t
 	return oldest;
 }
 
+static bool is_active(const struct ahead *ahead, const struct reader_in_order *reader)
+{
+	return reader->requests >= CONFIRMED && ahead->tick - reader->used < 4 * READERS;
+}
+
 /* Readers that were active lately share what all may take. */
 static uint64_t fair_share(const struct ahead *ahead)
 {
 	uint64_t active = 0;
 	for (unsigned i = 0; i < READERS; i++)
-		active += ahead->readers[i].requests >= CONFIRMED &&
-			  ahead->tick - ahead->readers[i].used < 4 * READERS;
+		active += is_active(ahead, &ahead->readers[i]);
 	uint64_t share = ahead->total / (active ? active : 1);
 	return share < ahead->most ? share : ahead->most;
+}
+
+/* Where the next reader of the same file began. Threads that share a file's rows stop there, and
+   what lies beyond has been fetched for the other one. */
+static uint64_t next_start(const struct ahead *ahead, const struct reader_in_order *reader)
+{
+	uint64_t next = UINT64_MAX;
+	for (unsigned i = 0; i < READERS; i++) {
+		const struct reader_in_order *other = &ahead->readers[i];
+		if (other != reader && other->node == reader->node && other->start >= reader->end &&
+		    other->start < next && is_active(ahead, other))
+			next = other->start;
+	}
+	return next;
 }
 
 static struct ahead_plan plan(struct ahead *ahead, struct reader_in_order *reader)
@@ -120,7 +140,8 @@ static struct ahead_plan plan(struct ahead *ahead, struct reader_in_order *reade
 	if (reader->ahead - end > window / 2)
 		return plan;
 	plan.from = reader->ahead;
-	plan.to = end + window;
+	uint64_t next = next_start(ahead, reader);
+	plan.to = end + window < next ? end + window : next;
 	if (plan.to <= plan.from)
 		return (struct ahead_plan){.in_order = true};
 	reader->ahead = plan.to;
@@ -136,8 +157,10 @@ static void plan_push(const struct ahead *ahead, struct reader_in_order *reader,
 	if (reader->requests < PUSH_CONFIRMED || reader->end < reader->pushed)
 		return;
 	uint64_t window = reader->push_window < ahead->most ? reader->push_window : ahead->most;
+	uint64_t next = next_start(ahead, reader);
 	plan->push_from = reader->end;
-	plan->push_to = reader->pushed = reader->end + window;
+	plan->push_to = reader->end + window < next ? reader->end + window : next;
+	reader->pushed = plan->push_to;
 	if (reader->push_window < MOST_PUSH)
 		reader->push_window *= 2;
 }

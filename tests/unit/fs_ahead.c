@@ -69,6 +69,23 @@ Test(fs_ahead, several)
 	ahead_destroy(ahead);
 }
 
+/* Two threads that share a file: nothing is fetched for the first that the second began with. */
+Test(fs_ahead, halves)
+{
+	const uint64_t half = 6 << 20, size = 131072;
+	struct ahead *ahead;
+	cr_assert_eq(ahead_create(&ahead, MOST, TOTAL), 0);
+	for (uint64_t at = 0; at < half; at += size) {
+		struct ahead_plan first = ahead_note(ahead, 1, at, size, false);
+		struct ahead_plan second = ahead_note(ahead, 1, half + at, size, false);
+		cr_assert(first.from == first.to || at < size * 2 || first.to <= half);
+		cr_assert(second.from == second.to || second.to > half + at + size);
+	}
+	struct ahead_plan beyond = ahead_note(ahead, 1, half, size, false);
+	cr_assert(beyond.in_order);
+	ahead_destroy(ahead);
+}
+
 /* Small requests at random: hardly any is taken for a reader in order. */
 Test(fs_ahead, at_random)
 {
