@@ -115,10 +115,11 @@ class Llama:
             q = self.rotate(q.reshape(n, heads, size))
             k = np.repeat(self.rotate(k.reshape(n, kv_heads, size)), heads // kv_heads, axis=1)
             v = np.repeat(v.reshape(n, kv_heads, size), heads // kv_heads, axis=1)
-            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(size) + hidden
+            q, k, v = (array.transpose(1, 0, 2) for array in (q, k, v))
+            scores = q @ k.transpose(0, 2, 1) / np.sqrt(size) + hidden
             scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
             scores /= scores.sum(axis=-1, keepdims=True)
-            mixed = np.einsum("hqk,khd->qhd", scores, v).reshape(n, heads * size)
+            mixed = (scores @ v).transpose(1, 0, 2).reshape(n, heads * size)
             x = x + mixed @ w[at + "self_attn.o_proj.weight"].T
             h = self.norm(x, at + "post_attention_layernorm")
             gate = h @ w[at + "mlp.gate_proj.weight"].T
