@@ -99,6 +99,7 @@ class Bench:
 
     def __init__(self, disk, threads):
         self.disk, self.threads = disk, threads
+        self.version = None  # of the control groups
         self.texts = {}  # of each model, what any run must write
 
     def use(self, case, model, folder, group):
@@ -141,6 +142,7 @@ class Bench:
                 run = self.run_plain if system == "plain" else self.run_entrofs
                 processors.start()
                 with Group(self.disk, rate * MB, result.memory) as group:
+                    self.version = group.version
                     result.samples[system].append(run(case, model, group))
                 others.append(processors.share())
         result.others = statistics.median(others)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 import cases
+import emulated
 import group
 import models
 import report
@@ -59,9 +60,12 @@ def parse(arguments):
                         help="of entrofs-run (default: one for each processor)")
     parser.add_argument("--quick", action="store_true",
                         help="small models, one round at 90 MB/s: shows that it works, not how fast")
+    parser.add_argument("--arm64", choices=("yes", "no", "only"), help="also read in an emulated arm64 machine, "
+                        "or do nothing else (default: yes; with --quick, no)")
     parser.add_argument("--json", metavar="FILE", help="the results as a list of objects")
     parser.add_argument("--plot", metavar="FILE", help="the results as bars, SVG")
     options = parser.parse_args(arguments)
+    options.arm64 = options.arm64 or ("no" if options.quick else "yes")
     options.rounds = options.rounds or (1 if options.quick else 5)
     if options.quick:
         options.rates = options.rates[:1]
@@ -87,29 +91,54 @@ def chosen_cases(options):
     return [case for case in cases.CASES if not options.cases or case.name in options.cases]
 
 
-def measure(options):
-    disk = group.disk_of(options.folder)
-    made = [models.Model(data, options.folder, options.build, options.quick) for data in options.data]
+def made_models(options, quick):
+    made = [models.Model(data, options.folder, options.build, quick) for data in options.data]
     for model in made:
         model.make()
+    return made
+
+
+def measure_native(options):
+    """Prints the report but for the emulated machine's part; the results."""
+    disk = group.disk_of(options.folder)
+    made = made_models(options, options.quick)
+    for model in made:
         model.verify()
     bench = cases.Bench(disk, options.threads)
     results = [bench.measure(case, model, rate, options.rounds)
                for rate in options.rates for case in chosen_cases(options) for model in made]
-    with group.Group(disk, cases.MB, 0) as example:
-        version = example.version
-    decoder = runs.must([os.path.join(options.build, "entrofs"), "--version"]).splitlines()
-    decoder = next((line for line in decoder if "decoder" in line), decoder[0])
-    lines = [*report.machine(made, version, disk, options.rounds, options.threads, decoder.strip()),
-             *report.tables(results), *report.target_table(results)]
-    print("\n".join(lines), flush=True)
-    write_files(options, results, [])
+    decoder = runs.must([os.path.join(options.build, "entrofs"), "--version"]).splitlines()[1]
+    print("\n".join([*report.machine(made, bench.version, disk, options.rounds, options.threads, decoder),
+                     *report.tables(results)]), flush=True)
+    return results
+
+
+def measure_emulated(options):
+    """The small models in an emulated machine; their readings."""
+    try:
+        readings = [emulated.measure(model, options.folder, options.rounds)
+                    for model in made_models(options, True)]
+    except emulated.Unusable as error:
+        print(f"skipped: arm64: {error}\n", flush=True)
+        return []
+    print("\n".join(report.emulated_tables(readings)), flush=True)
+    return readings
+
+
+def measure(options):
+    results = [] if options.arm64 == "only" else measure_native(options)
+    readings = [] if options.arm64 == "no" else measure_emulated(options)
+    if options.quick:
+        print("No targets: what is this small is not bound by what it is bound by on a device.")
+    elif options.arm64 != "only":
+        print("\n".join(report.target_table(results)))
+    write_files(options, results, list(report.emulated_objects(readings)))
 
 
 def write_files(options, results, extra):
     if options.json:
         report.write_json(options.json, results, extra)
-    if options.plot and not report.write_plot(options.plot, results):
+    if options.plot and results and not report.write_plot(options.plot, results):
         print("no plot: gnuplot is not installed", file=sys.stderr)
 
 

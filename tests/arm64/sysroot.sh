@@ -1,14 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Unpacks the arm64 libraries that entrofs links into DIR, for cross-building and emulation.
+# Unpacks arm64 packages and what they depend on into DIR, for cross-building and emulation; by default
+# the libraries that entrofs links.
 #
-#   tests/arm64/sysroot.sh DIR
+#   tests/arm64/sysroot.sh DIR [PACKAGE...]
 #
 # The packages come from this machine's own package sources, by a private apt state: arm64 is never
 # added as a foreign architecture, which would make apt trade native packages for foreign ones.
 set -euo pipefail
 
-dir=${1:?usage: sysroot.sh DIR}
+dir=${1:?usage: sysroot.sh DIR [PACKAGE...]}
+shift
+[ $# -gt 0 ] || set -- libc6-dev libgcc-s1 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
+	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev
 
 [ -e "$dir/.complete" ] && exit 0
 rm -rf "$dir"
@@ -28,10 +32,8 @@ APT::Install-Recommends "false";
 EOF
 export APT_CONFIG="$abs/apt/conf"
 apt-get -qq update
-# Ask for the development packages; apt's own solver names everything they need, whatever the release
-# calls it. Nothing is installed: the archives are only downloaded and unpacked.
-apt-get -qq -y --download-only install libc6-dev libgcc-s1 libfuse3-dev liburing-dev libzstd-dev \
-	liblz4-dev libdeflate-dev libssl-dev libjansson-dev libcriterion-dev > "$dir/apt/log" 2>&1 ||
+# apt's own solver names everything they need, whatever the release calls it. Nothing is installed: the archives are only downloaded and unpacked.
+apt-get -qq -y --download-only install "$@" > "$dir/apt/log" 2>&1 ||
 	{ cat "$dir/apt/log" >&2; exit 1; }
 for archive in "$dir"/apt/archives/*.deb; do
 	dpkg -x "$archive" "$dir"
