@@ -15,7 +15,7 @@ import runs
 from models import ROOT, WHOLE
 
 TRIPLE = "aarch64-linux-gnu"
-RATE = 8  # MB/s of the drives
+RATE = 4  # MB/s of the drives
 PROCESSORS = 4
 TIMEOUT = 900  # seconds
 MODULES = ("fs/fuse/fuse.ko", "drivers/virtio/virtio_mmio.ko", "drivers/block/virtio_blk.ko")
@@ -100,7 +100,7 @@ def make_root(folder, model, built, sysroot, machine, rounds):
     for name in MODULES:
         shutil.copy(one(f"{machine}/lib/modules/*/kernel/{name}"), f"{root}/mod")
     with open(f"{root}/settings", "w", encoding="ascii") as file:
-        file.write(f"plain_size={padded(model.plain_size)} rounds={rounds}\n")
+        file.write(f"plain_size={model.plain_size} drive_size={padded(model.plain_size)} rounds={rounds}\n")
     with open(f"{root}/sums", "w", encoding="utf-8") as file:
         for where, _, names in sorted(os.walk(model.plain)):
             for name in sorted(names):

@@ -5,7 +5,9 @@ Every process of a run belongs to the group: what the daemon reads from the imag
 daemon, the pages of mounted files to who reads them. The group counts what it read from storage.
 """
 import errno
+import glob
 import os
+import signal
 import time
 
 REMOVAL = 10  # seconds that the kernel may take to let go of a group
@@ -156,6 +158,23 @@ def remove_folders(made):
     made.clear()
 
 
+def prefix():
+    """How the names of this process's groups begin."""
+    return f"entrofs-device-{os.getpid()}-"
+
+
+def remove_all():
+    """Ends what still runs in this process's groups and removes them: a signal may come at any time."""
+    for _, point, _ in hierarchies():
+        for path in glob.glob(f"{glob.escape(point)}/{prefix()}*"):
+            for pid in read(f"{path}/cgroup.procs").split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            remove_folders([path])
+
+
 class Group:
     """A new group for each run, so that no page of the run before counts; a context manager.
 
@@ -166,7 +185,7 @@ class Group:
 
     def __init__(self, disk, rate, memory):
         Group.serial += 1
-        name = f"entrofs-device-{os.getpid()}-{Group.serial}"
+        name = f"{prefix()}{Group.serial}"
         self.disk, self.rate, self.memory = disk, rate, memory
         try:
             self.kernel = Version1(name)

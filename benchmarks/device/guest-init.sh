@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 # The init of the emulated arm64 machine: compares every byte that a mount shows, then reads the whole
 # model, plain and mounted, in turns. Disks: the image; the plain file of all weights. /settings is the
-# host's: plain_size, rounds. What the host reads begins with @@.
+# host's: plain_size, drive_size (whole sectors), rounds. What the host reads begins with @@.
 /bin/busybox mkdir -p /bin /proc /sys /dev /tmp /mnt
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -19,13 +19,13 @@ while [ ! -b /dev/vdb ] && [ $i -lt 100 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
-plain_size=0 rounds=0
+plain_size=0 drive_size=0 rounds=0
 # shellcheck source=/dev/null # made by the host
 . /settings
 
 # The drives' order is the host's, but virtio may number them the other way round.
 image=/dev/vda plain=/dev/vdb
-if [ "$(blockdev --getsize64 /dev/vda)" = "$plain_size" ]; then
+if [ "$(blockdev --getsize64 /dev/vda)" = "$drive_size" ]; then
 	image=/dev/vdb plain=/dev/vda
 fi
 whole=/mnt/quantized/model.safetensors
@@ -60,7 +60,7 @@ mount_image
 if (cd /mnt && sha256sum -c -s /sums); then
 	echo "@@ same $(wc -l < /sums)"
 fi
-if cmp $plain $whole; then
+if head -c "$plain_size" $plain | cmp - $whole; then
 	echo "@@ same bytes"
 fi
 unmount_image

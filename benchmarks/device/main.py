@@ -19,7 +19,8 @@ import models
 import report
 import runs
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_FAILED = 1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def positive(text):
@@ -143,12 +144,21 @@ def write_files(options, results, extra):
 
 
 def end(number, _):
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # it ends already
     sys.exit(128 + number)
+
+
+def clean_up(options):
+    runs.remove_all()
+    group.remove_all()
+    if not options.work:
+        shutil.rmtree(options.folder, ignore_errors=True)
 
 
 def main():
     options = parse(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, end)  # so that everything is taken down on the way out
     try:
         os.makedirs(options.work or options.build, exist_ok=True)
@@ -167,8 +177,7 @@ def main():
         print(f"device.sh: {error}", file=sys.stderr)
         return EXIT_FAILED
     finally:
-        if not options.work:
-            shutil.rmtree(options.folder, ignore_errors=True)
+        clean_up(options)
 
 
 if __name__ == "__main__":

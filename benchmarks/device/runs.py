@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Single runs in a group: mounting an image, reading a file, writing a text; and dropping what is cached."""
 import ctypes
+import glob
 import json
 import mmap
 import os
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from group import write
+from group import prefix, write
 
 WAIT = 60  # seconds that a daemon may take to mount and to end
 NICENESS = -15  # of what is measured: a device has nothing else to do
@@ -24,16 +25,17 @@ class Failed(Exception):
 
 
 def spawn(command, group=None, **options):
-    """A child in the group, ahead of the machine's other programs; without a group like any other."""
+    """A child in the group, if there is one; what is measured goes ahead of the machine's other programs."""
     def enter():
-        group.join()
+        if group:
+            group.join()
         os.setsid()
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         if os.path.exists("/proc/self/autogroup"):  # then priorities count within a session only
             write("/proc/self/autogroup", str(NICENESS))
 
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ, LC_ALL="C.UTF-8"),
-                            preexec_fn=enter if group else None, **options)
+                            preexec_fn=enter, **options)
 
 
 def must(command):
@@ -104,7 +106,7 @@ class Mount:
         self.path = self.process = None
 
     def __enter__(self):
-        self.path = os.path.realpath(tempfile.mkdtemp(prefix="entrofs-device-"))
+        self.path = os.path.realpath(tempfile.mkdtemp(prefix=prefix()))
         try:
             self.process = spawn([*self.command, self.path], self.group)
             deadline = time.monotonic() + WAIT
@@ -135,6 +137,14 @@ class Mount:
         if is_mounted(self.path):
             subprocess.run(["umount", "-l", self.path], check=False)
         os.rmdir(self.path)
+
+
+def remove_all():
+    """Takes down mounts that a signal has left."""
+    for path in glob.glob(os.path.join(glob.escape(os.path.realpath(tempfile.gettempdir())), prefix() + "*")):
+        if is_mounted(path):
+            subprocess.run(["umount", "-l", path], check=False)
+        os.rmdir(path)
 
 
 def statistics(path):
