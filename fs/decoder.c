@@ -220,7 +220,7 @@ static int run_shared(struct decoder *decoder, const struct decode_run *run, uns
 	pthread_cond_init(&shared.left, NULL);
 	pthread_mutex_lock(&decoder->lock);
 	shared.chain = decoder->runs;
-	decoder->runs = &shared;
+	decoder->runs = &shared; /* cppcheck-suppress autoVariables; it is withdrawn below */
 	for (unsigned i = 0; i < helpers; i++)
 		pthread_cond_signal(&decoder->more);
 	pthread_mutex_unlock(&decoder->lock);

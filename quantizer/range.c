@@ -35,12 +35,12 @@ static size_t first_not_finite(const double *values, size_t count)
 /* An ordered integer for a float's bits, and back. */
 static int16_t order16(int16_t bits)
 {
-	return (int16_t)(bits ^ ((bits >> 15) & 0x7fff));
+	return (int16_t)(bits < 0 ? bits ^ 0x7fff : bits);
 }
 
 static int32_t order32(int32_t bits)
 {
-	return bits ^ ((bits >> 31) & 0x7fffffff);
+	return bits < 0 ? bits ^ 0x7fffffff : bits;
 }
 
 /* The smallest and the largest of n values, or -1: one is not finite. infinity: its bits. */

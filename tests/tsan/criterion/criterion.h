@@ -39,6 +39,24 @@ static struct criterion_case *criterion_cases;
 	}                                                                                          \
 	static void suite##_##title(void)
 
+/* What is done before and after each test whose name begins with the suite's. */
+struct criterion_suite {
+	const char *name;
+	void (*init)(void), (*fini)(void);
+	struct criterion_suite *next;
+};
+
+static struct criterion_suite *criterion_suites;
+
+#define TestSuite(suite, ...)                                                                      \
+	__attribute__((constructor)) static void suite##_enter(void)                               \
+	{                                                                                          \
+		static struct criterion_suite entered = {.name = #suite ".", __VA_ARGS__};         \
+		entered.next = criterion_suites;                                                   \
+		criterion_suites = &entered;                                                       \
+	}                                                                                          \
+	_Static_assert(1, "takes the semicolon")
+
 #define criterion_check(holds, ...)                                                                \
 	do {                                                                                       \
 		if (!(holds)) {                                                                    \
@@ -52,12 +70,14 @@ static struct criterion_case *criterion_cases;
 /* An expectation that fails ends the test here, too. */
 #define cr_expect          cr_assert
 #define cr_expect_eq       cr_assert_eq
+#define cr_expect_str_eq   cr_assert_str_eq
 #define cr_expect_leq      cr_assert_leq
 #define cr_expect_geq      cr_assert_geq
 #define cr_expect_null     cr_assert_null
 #define cr_expect_not_null cr_assert_not_null
 
 #define cr_assert(holds, ...)        criterion_check((holds), __VA_ARGS__)
+#define cr_assert_not(holds, ...)    criterion_check(!(holds), __VA_ARGS__)
 #define cr_assert_eq(a, b, ...)      criterion_check((a) == (b), __VA_ARGS__)
 #define cr_assert_neq(a, b, ...)     criterion_check((a) != (b), __VA_ARGS__)
 #define cr_assert_lt(a, b, ...)      criterion_check((a) < (b), __VA_ARGS__)
@@ -74,12 +94,24 @@ static struct criterion_case *criterion_cases;
 #define cr_assert_float_eq(a, b, error, ...)                                                       \
 	criterion_check((a) - (b) <= (error) && (b) - (a) <= (error), __VA_ARGS__)
 
+static void criterion_run(const struct criterion_case *entered)
+{
+	const struct criterion_suite *suite = criterion_suites;
+	while (suite && strncmp(entered->name, suite->name, strlen(suite->name)) != 0)
+		suite = suite->next;
+	if (suite && suite->init)
+		suite->init();
+	entered->run();
+	if (suite && suite->fini)
+		suite->fini();
+}
+
 static int criterion_passes(const struct criterion_case *entered)
 {
 	int status = 1;
 	pid_t child = fork();
 	if (child == 0) {
-		entered->run();
+		criterion_run(entered);
 		exit(0); /* not _exit(): ThreadSanitizer turns a race into an exit code here */
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
