@@ -207,8 +207,9 @@ struct team {
 	size_t count; /* of members */
 	struct member *members;
 	pthread_mutex_t starting; /* held until all threads are there, or one could not be made */
+	bool incomplete; /* under starting: one could not, so nobody waits for the others */
 	pthread_barrier_t start, end;
-	bool dissolved; /* go home */
+	bool dissolved; /* read between start and end: go home */
 	struct product product;
 };
 
@@ -225,15 +226,15 @@ static void *run_member(void *argument)
 {
 	const struct member *member = argument;
 	struct team *team = member->team;
-	bool dissolved;
+	bool incomplete;
 
+	/* Not whether the team is dissolved: that may be so already, but is told at the barrier. */
 	pthread_mutex_lock(&team->starting);
-	dissolved = team->dissolved;
+	incomplete = team->incomplete;
 	pthread_mutex_unlock(&team->starting);
-	while (!dissolved) {
+	while (!incomplete) {
 		pthread_barrier_wait(&team->start);
-		dissolved = team->dissolved;
-		if (dissolved)
+		if (team->dissolved)
 			break;
 		do_share(team, member->number);
 		pthread_barrier_wait(&team->end);
@@ -276,7 +277,7 @@ struct team *team_start(size_t members, struct diag *diag)
 		if (error != 0)
 			break;
 	}
-	team->dissolved = error != 0;
+	team->incomplete = error != 0;
 	pthread_mutex_unlock(&team->starting);
 	if (error == 0)
 		return team;
