@@ -290,7 +290,7 @@ class Wholeness(Scratch):
                     time.sleep(0.01)
                 process.send_signal(signal_number)
                 self.assertEqual(process.stderr.read(), b"")
-            self.assertGreater(process.returncode, 128)
+            self.assertEqual(process.returncode, 128 + signal_number)
             self.assertEqual(os.listdir(self.scratch.name), [])
 
 

@@ -17,6 +17,14 @@ SHARED = os.path.join(ROOT, "..", "shared", "models")
 STORIES = os.path.join(SHARED, "stories260k")
 
 
+def shorten_tokenizer(tokenizer, merges=300):
+    """Leaves a byte-level tokenizer.json its first merges, which are parsed faster; ids stay below 257 + merges."""
+    model = tokenizer["model"]
+    model["merges"] = model["merges"][:merges]
+    known = {"".join(line.split(" ")) for line in model["merges"]}
+    model["vocab"] = {text: number for text, number in model["vocab"].items() if len(text) == 1 or text in known}
+
+
 def run(*arguments, **options):
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                "timeout": 300, **options}

@@ -12,15 +12,15 @@ import numpy as np
 
 import modellib
 import reference
-from folders import NOVELLA, Folders, run
+from folders import NOVELLA, Folders, run, shorten_tokenizer
 
 LIMIT = 1e-3  # largest difference of a logit
-DIM, HIDDEN, HEADS, SHARED, SIZE = 33, 51, 3, 1, 6  # odd rows: packed ones begin in the middle of a byte
+DIM, HIDDEN, HEADS, SHARED, SIZE, VOCAB = 33, 51, 3, 1, 6, 600  # odd rows: packed ones begin in the middle of a byte
 PHI3 = {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3"}
 MISTRAL = {"architectures": ["MistralForCausalLM"], "model_type": "mistral"}
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
-LONG = "It was the first of all that he had said to the captain of the ship; and the sea lay still, as " \
-    "nobody knew what they thought of it, or him, or her, or any other man in the house."
+LONG = "It was the first of all that he had said to the captain of the ship; and the sea lay still, as nobody knew " \
+    "what they thought of it, or him, or her."  # 50 to 60 tokens
 SHORT_FACTORS, LONG_FACTORS = [1.0, 1.1, 1.35], [1.0, 4.0, 17.5]
 LONGROPE = {"max_position_embeddings": 64, "original_max_position_embeddings": 16,
             "rope_scaling": {"type": "longrope", "short_factor": SHORT_FACTORS, "long_factor": LONG_FACTORS}}
@@ -41,14 +41,18 @@ def layer_shapes(fused):
 
 def write_source(path, kind, changes, dtype="F32"):
     os.mkdir(path)
-    shutil.copy(os.path.join(NOVELLA, "tokenizer.json"), path)
+    with open(os.path.join(NOVELLA, "tokenizer.json"), encoding="utf-8") as file:
+        tokenizer = json.load(file)
+    shorten_tokenizer(tokenizer)
+    with open(os.path.join(path, "tokenizer.json"), "w", encoding="utf-8") as file:
+        json.dump(tokenizer, file)
     config = {**kind, "hidden_size": DIM, "intermediate_size": HIDDEN, "num_hidden_layers": 2, "num_attention_heads": HEADS,
-              "num_key_value_heads": SHARED, "head_dim": SIZE, "vocab_size": 4096, "max_position_embeddings": 64,
+              "num_key_value_heads": SHARED, "head_dim": SIZE, "vocab_size": VOCAB, "max_position_embeddings": 64,
               "rms_norm_eps": 1e-5, "rope_theta": 100.0, "sliding_window": None, "eos_token_id": 0, "bos_token_id": 0, **changes}
     with open(os.path.join(path, "config.json"), "w") as file:
         json.dump(config, file)
     random, tensors = np.random.default_rng(5), {}
-    shapes = [("model.embed_tokens", (4096, DIM)), ("lm_head", (4096, DIM)), ("model.norm", (DIM,))]
+    shapes = [("model.embed_tokens", (VOCAB, DIM)), ("lm_head", (VOCAB, DIM)), ("model.norm", (DIM,))]
     for layer in range(2):
         at = f"model.layers.{layer}."
         shapes += [(at + name, (DIM,)) for name in ("input_layernorm", "post_attention_layernorm")]
@@ -104,7 +108,7 @@ class Architectures(Folders):
     def logits(self, folder, prompt, *arguments):
         out = os.path.join(self.scratch.name, "logits")
         self.text(folder, "--prompt", prompt, "--tokens=0", f"--logits={out}", *arguments)
-        return np.fromfile(out, "<f4").reshape(-1, 4096)
+        return np.fromfile(out, "<f4").reshape(-1, VOCAB)
 
     def compare(self, folder, *prompts):
         model, tokenizer = reference.Llama(folder), reference.Tokenizer(folder)
@@ -166,10 +170,10 @@ class Architectures(Folders):
         """A text that will outgrow the original context is rotated by the long factors throughout: what a token's
         numbers are does not depend on how the text came about."""
         folder = self.tiny(PHI3, **LONGROPE)
-        model, ids = reference.Llama(folder), reference.Tokenizer(folder).encode("It was the first")
+        model, ids = reference.Llama(folder), reference.Tokenizer(folder).encode("It was the")
         out = os.path.join(self.scratch.name, "grown")
         for tokens, padding in ((12, 0), (13, 13)):  # 4 + 12 positions are the original context
-            self.text(folder, "-pIt was the first", f"-n{tokens}", f"--logits={out}")
+            self.text(folder, "-pIt was the", f"-n{tokens}", f"--logits={out}")
             got = np.fromfile(out, "<f4").reshape(len(ids), -1)
             want = model.logits(ids + [0] * padding)[:len(ids)]
             self.assertLessEqual(np.max(np.abs(got - want)), LIMIT)

@@ -14,9 +14,8 @@ import sys
 import tempfile
 import unittest
 
-from folders import NOVELLA, STORIES, Folders, run
+from folders import NOVELLA, STORIES, Folders, run, shorten_tokenizer
 
-MERGES = 300
 DEEP = "[" * 3000 + "]" * 3000
 WRONG = (5, 1.5, True, "x", [], [5], {}, {"type": 5}, {"type": "Nonsense"})  # where an object or list belongs
 
@@ -63,12 +62,7 @@ class Hostile(Folders):
     def plain(self):
         """The good folder with a tokenizer of its first merges: what is refused need not have parsed the others."""
         if "plain" not in self.made:
-            def shorten(tokenizer):
-                model = tokenizer["model"]
-                model["merges"] = model["merges"][:MERGES]
-                known = {"".join(line.split(" ")) for line in model["merges"]}
-                model["vocab"] = {text: number for text, number in model["vocab"].items() if len(text) == 1 or text in known}
-            self.made["plain"] = self.change("tokenizer.json", shorten)
+            self.made["plain"] = self.change("tokenizer.json", shorten_tokenizer)
         return self.made["plain"]
 
     def changed(self, what, name, change, message, source=None):
