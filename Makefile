@@ -227,7 +227,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(BUILD)/libbench.
 PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
 	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy bindfs
 PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
-	gcc-aarch64-linux-gnu qemu-user-static qemu-user gnuplot-nox
+	gcc-aarch64-linux-gnu qemu-user-static qemu-user gnuplot-nox fio squashfuse squashfs-tools erofs-utils
 # Debian has it as a package; tests that need it are skipped where there is none.
 BROWSER := chromium
 apt = $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get

@@ -9,3 +9,8 @@ build=${1:-build}
 "$build/benchmarks/dequant"
 "$build/benchmarks/tables"
 benchmarks/arm64/instructions.sh
+if command -v fio > /dev/null; then
+	benchmarks/mount.sh --build "$build" --json "$build/benchmarks/mount.json" --plots "$build/benchmarks"
+else
+	echo "skipped: reading through a mount: no fio (make deps-dev)"
+fi
