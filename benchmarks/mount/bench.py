@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Reads through a mount, every system in turn; benchmarks/mount.sh starts this. See docs/benchmarks.md."""
 import argparse
+import contextlib
 import fnmatch
 import functools
 import json
@@ -20,6 +21,7 @@ from data import Failed
 
 SYSTEMS = ("entrofs", "null", "plain", "odirect", "squashfuse", "squashfs", "erofs")
 MEASURED = ("gbps", "iops", "p50_us", "p99_us", "cpu_s_per_gb", "rss_mib", "first_byte_ms")
+AUTOGROUP = "/proc/self/autogroup"
 WEIGHT_OFFSET = 1 << 24  # behind all headers
 FIRST_BYTE = ("first-byte", "first-byte-cold", "first-weight-cold")
 
@@ -91,8 +93,8 @@ def mount_all(data, below, arguments, mounted):
         measure.verify(system, data.plain)
 
 
-def run_data(data, chosen, below, arguments):
-    mounted, rows = [], []
+def run_data(data, chosen, below, arguments, rows):
+    mounted = []
     try:
         mount_all(data, below, arguments, mounted)
         for number, case in enumerate(chosen):
@@ -101,7 +103,6 @@ def run_data(data, chosen, below, arguments):
     finally:
         for system in mounted:
             system.stop()
-    return rows
 
 
 def first_byte_contestants(name, image, data, arguments):
@@ -137,11 +138,11 @@ def run_first_byte(names, contestants, below, arguments):
     return rows
 
 
-def run(arguments):
-    """(rows, data sets) of everything that was asked for."""
+def run(arguments, rows, used):
+    """Appends all that was asked for to rows, and the data sets to used: whoever interrupts it keeps what was measured."""
     chosen = [case for case in cases.all_cases() if is_chosen(case.name, arguments)]
     mounting = [name for name in FIRST_BYTE if is_chosen(name, arguments)]
-    rows, used, contestants = [], [], []
+    contestants = []
     for name in arguments.data:
         used.append(data_sets.prepare(arguments.work, name, arguments.build, arguments.quick, say))
         contestants += first_byte_contestants(name, used[-1].image, used[-1], arguments)
@@ -152,8 +153,7 @@ def run(arguments):
         # Before anything else is mounted, whose programs would be in memory already.
         rows += run_first_byte(mounting, contestants, below, arguments)
         for data in used:
-            rows += run_data(data, chosen, below, arguments)
-    return rows, used
+            run_data(data, chosen, below, arguments, rows)
 
 
 def is_chosen(name, arguments):
@@ -209,15 +209,53 @@ def parse():
     return arguments
 
 
-def set_priority(increment):
+def read_autogroup():
+    """The nice value of this session among all; None where the kernel does not group processes by session."""
+    try:
+        with open(AUTOGROUP, encoding="ascii") as file:
+            return int(file.read().split()[-1])
+    except FileNotFoundError:
+        return None
+
+
+def write_autogroup(value):
+    with open(AUTOGROUP, "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+@contextlib.contextmanager
+def priority(increment):
+    """Adds to the nice value of this process and those it starts and, while it lasts, to that of the session: where
+    there is one, only sessions compete with others."""
+    before = read_autogroup() if increment else None
     try:
         os.nice(increment)
+        if before is not None:
+            write_autogroup(max(-20, min(19, before + increment)))
     except PermissionError as error:
-        raise Failed(f"cannot lower the nice value by {-increment}: {error.strerror}") from None
+        raise Failed(f"cannot add {increment} to the nice value: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        if before is not None:
+            write_autogroup(before)
 
 
 def interrupted(number, _):
     raise SystemExit(128 + number)  # so that everything is unmounted
+
+
+def publish(rows, used, arguments):
+    """The cases that were finished."""
+    if not rows:
+        return
+    print("\n".join(report.markdown(rows, used, arguments)))
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+            file.write("\n")
+    if arguments.plots:
+        report.plots(rows, arguments.plots, say)
 
 
 def main():
@@ -225,19 +263,16 @@ def main():
     if arguments.list:
         print("\n".join([*FIRST_BYTE, *(case.name for case in cases.all_cases())]))
         return 0
+    rows, used = [], []
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
     try:
         os.makedirs(arguments.work, exist_ok=True)
-        set_priority(arguments.nice)
-        rows, used = run(arguments)
-        print("\n".join(report.markdown(rows, used, arguments)))
-        if arguments.json:
-            with open(arguments.json, "w", encoding="utf-8") as file:
-                json.dump(rows, file, indent=1)
-                file.write("\n")
-        if arguments.plots:
-            report.plots(rows, arguments.plots, say)
+        try:
+            with priority(arguments.nice):
+                run(arguments, rows, used)
+        finally:
+            publish(rows, used, arguments)
     except Failed as error:
         say(str(error))
         return 1
