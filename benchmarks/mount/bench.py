@@ -93,6 +93,15 @@ def mount_all(data, below, arguments, mounted):
         measure.verify(system, data.plain)
 
 
+def stop_all(mounted):
+    """What cannot be stopped does not keep the others mounted."""
+    for system in mounted:
+        try:
+            system.stop()
+        except (Failed, OSError) as error:
+            say(f"cannot unmount {system.label}: {error}")
+
+
 def run_data(data, chosen, below, arguments, rows):
     mounted = []
     try:
@@ -101,8 +110,7 @@ def run_data(data, chosen, below, arguments, rows):
             say(f"{data.name}: {case.name} ({number + 1} of {len(chosen)})")
             rows += run_case(case, data, mounted, arguments)
     finally:
-        for system in mounted:
-            system.stop()
+        stop_all(mounted)
 
 
 def first_byte_contestants(name, image, data, arguments):
@@ -138,6 +146,14 @@ def run_first_byte(names, contestants, below, arguments):
     return rows
 
 
+def remove_mountpoints(below):
+    """Nothing in them: what is still mounted is not to be touched."""
+    try:
+        os.rmdir(below)
+    except OSError as error:
+        say(f"cannot remove '{below}': {error.strerror}")
+
+
 def run(arguments, rows, used):
     """Appends all that was asked for to rows, and the data sets to used: whoever interrupts it keeps what was measured."""
     chosen = [case for case in cases.all_cases() if is_chosen(case.name, arguments)]
@@ -149,11 +165,14 @@ def run(arguments, rows, used):
     if mounting:
         image = data_sets.prepare_7b(arguments.work, arguments.build, arguments.quick, say)
         contestants += first_byte_contestants("7b", image, None, arguments)
-    with tempfile.TemporaryDirectory(prefix="entrofs-bench.") as below:
+    below = tempfile.mkdtemp(prefix="entrofs-bench.")
+    try:
         # Before anything else is mounted, whose programs would be in memory already.
         rows += run_first_byte(mounting, contestants, below, arguments)
         for data in used:
             run_data(data, chosen, below, arguments, rows)
+    finally:
+        remove_mountpoints(below)
 
 
 def is_chosen(name, arguments):
@@ -242,7 +261,9 @@ def priority(increment):
 
 
 def interrupted(number, _):
-    raise SystemExit(128 + number)  # so that everything is unmounted
+    for signals in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signals, signal.SIG_IGN)  # timeout(1) sends two: the second one would end the cleaning up
+    raise SystemExit(128 + number)
 
 
 def publish(rows, used, arguments):

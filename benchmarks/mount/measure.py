@@ -9,6 +9,7 @@ import time
 
 from cases import COLD, FIO, IMAGE, WARM
 from data import Failed
+from systems import unmount
 
 CHUNK = 8 << 20
 DROP_CACHES = "/proc/sys/vm/drop_caches"
@@ -140,8 +141,7 @@ def first_byte(command, mountpoint, inner, offset, cold):
                 raise Failed(f"'{inner}' has no byte at {offset}")
         return {"first_byte_ms": (time.monotonic() - start) * 1e3}
     finally:
-        if os.path.ismount(mountpoint):
-            output_of(["umount", mountpoint] if os.getuid() == 0 else ["fusermount3", "-u", mountpoint])
+        unmount(mountpoint)
         os.rmdir(mountpoint)
 
 

@@ -6,12 +6,14 @@ Only what is mounted here is unmounted, and each system undoes what it began, in
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 
 from data import VIEW, Failed, must
 
 READAHEAD = 4 << 20  # what entrofs asks the kernel for by default; the null server asks for the same
 MOUNT_SECONDS = 30
+BUSY_SECONDS = 10
 
 
 class System:
@@ -33,6 +35,19 @@ class System:
         """Undoes start(), also if that failed half-way."""
 
 
+def unmount(mountpoint):
+    """Busy for a moment may be what a reader was ended in."""
+    for patience in range(BUSY_SECONDS, -1, -1):
+        if not os.path.ismount(mountpoint):
+            return
+        try:
+            must(*(["umount"] if os.getuid() == 0 else ["fusermount3", "-u"]), mountpoint)
+        except Failed:
+            if not patience:
+                raise
+            time.sleep(1)
+
+
 class Mount(System):
     """Something mounted on a folder of its own below `below`."""
 
@@ -41,11 +56,7 @@ class Mount(System):
         super().__init__(name, variant, os.path.join(self.mountpoint, inner), image)
 
     def stop(self):
-        if os.path.ismount(self.mountpoint):
-            if os.getuid() == 0:
-                must("umount", self.mountpoint)
-            else:
-                must("fusermount3", "-u", self.mountpoint)
+        unmount(self.mountpoint)
         if os.path.isdir(self.mountpoint):
             os.rmdir(self.mountpoint)
 
@@ -60,7 +71,7 @@ class Daemon(Mount):
 
     def start(self):
         os.mkdir(self.mountpoint)
-        with open(f"{self.mountpoint}.log", "w+", encoding="utf-8", errors="replace") as log:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT)
             self.pid = self.process.pid

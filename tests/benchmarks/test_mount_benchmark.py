@@ -6,9 +6,11 @@ How fast anything is, no test says.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -115,6 +117,24 @@ class Run(unittest.TestCase):
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
             self.assertNotIn(self.folder.name, file.read())
         self.assertEqual(os.listdir(os.path.join(self.folder.name, "work", "u8-quick", "files")), ["data"])
+
+    def test_an_interrupted_run_cleans_up(self):
+        """Also if the signal comes twice, as from timeout(1): a second one once left mounts behind."""
+        self.rows()
+        temporary = tempfile.mkdtemp(dir=BUILD, prefix="bench-test.")
+        process = subprocess.Popen([SCRIPT, "--build", BUILD, "--quick", f"--work={self.folder.name}/work", "--rounds=99",
+                                    "--data=u8", "--cases=seq-cold-1m"], env=dict(os.environ, TMPDIR=temporary),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if "seq-cold-1m" in line:
+                break
+        while process.poll() is None:
+            process.terminate()
+            time.sleep(0.02)
+        _, errors = process.communicate()
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        self.assertEqual(os.listdir(temporary), [], errors)
+        os.rmdir(temporary)
 
 
 class Usage(unittest.TestCase):
