@@ -108,7 +108,8 @@ def measure_native(options):
     bench = cases.Bench(disk, options.threads)
     results = [bench.measure(case, model, rate, options.rounds)
                for rate in options.rates for case in chosen_cases(options) for model in made]
-    decoder = runs.must([os.path.join(options.build, "entrofs"), "--version"]).splitlines()[1]
+    version = runs.must([os.path.join(options.build, "entrofs"), "--version"])
+    decoder = next(line for line in version.splitlines() if line.startswith("decoder:"))
     print("\n".join([*report.machine(made, bench.version, disk, options.rounds, options.threads, decoder),
                      *report.tables(results)]), flush=True)
     return results

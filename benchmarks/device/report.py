@@ -53,7 +53,7 @@ def machine(models, group_version, disk, rounds, threads, programs):
     yield "# A small device, emulated"
     yield ""
     yield f"* Machine: {processor()}, {os.cpu_count()} processors, {memory} MiB; kernel {platform.release()}."
-    yield f"* {programs[0].upper() + programs[1:]}; entrofs-run with {threads} threads."
+    yield f"* {programs.capitalize()}; entrofs-run with {threads} threads."
     yield (f"* Storage: disk {disk}, throttled by control groups of version {group_version}; daemon and "
            "reader are both in the group, a new one for each run.")
     yield ("* Cache: before each run the image, or the plain files, are dropped from the page cache, and found to be "
