@@ -2,8 +2,14 @@
 /*
  * fetch_uring.c - reads ahead by io_uring.
  *
- * Any thread submits, under a lock that covers the submission only; one thread reaps. A read that
- * comes back short or interrupted is finished by pread() in that thread, which is rare and simple.
+ * Any thread hands reads over, under a lock that covers a list only; one thread submits and reaps
+ * them. It must not be the threads that hand over: the kernel completes a read in the context of
+ * the thread that submitted it, when that returns from the kernel. A thread that stores pages may
+ * wait there for a page that another request is to fill, and that request for a read of this
+ * thread's: neither would ever end.
+ *
+ * A read that comes back short or interrupted is finished by pread() in that thread, which is rare
+ * and simple.
  */
 #include "fs/fetch_engine.h"
 
@@ -11,15 +17,28 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	ENTRIES = 2 * FETCH_AHEAD_MAX, /* all reads under way at once, and the wait for more */
+	RETRY_NS = 1000000,            /* after the kernel had no memory for a read */
+};
 
 struct uring {
-	struct io_uring ring;
+	struct io_uring ring; /* the thread's alone */
 	struct fetch *fetch;
-	pthread_t reaper;
-	pthread_mutex_t lock; /* of the submission queue */
-	_Atomic unsigned under_way;
+	pthread_t thread;
 	const uint8_t *buffers; /* registered as buffer 0, or NULL */
 	size_t buffers_size;
+	int wake_fd;    /* an eventfd: there is something new below */
+	uint64_t wakes; /* where its value is read to */
+
+	pthread_mutex_t lock;                /* of all below */
+	struct fetch_request *first, **last; /* handed over, not yet taken */
+	unsigned under_way;                  /* handed over, not yet done */
+	bool stopping;
 };
 
 static bool is_registered(const struct uring *uring, const struct fetch_request *request,
@@ -30,14 +49,10 @@ static bool is_registered(const struct uring *uring, const struct fetch_request 
 	       (size_t)(request->buffer - uring->buffers) <= uring->buffers_size - span->size;
 }
 
-/* Queues one read; false if there is no room. The lock is held. */
-static bool queue(struct uring *uring, struct fetch_request *request)
+/* There is always an entry free: fewer reads are under way than there are entries. */
+static void queue(struct uring *uring, struct fetch_request *request)
 {
-	if (atomic_load(&uring->under_way) >= FETCH_AHEAD_MAX)
-		return false;
 	struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
-	if (!entry)
-		return false;
 	struct fetch_span span = fetch_span_of(uring->fetch, request->offset, request->size);
 	int fd = atomic_load(&uring->fetch->fd);
 	if (is_registered(uring, request, &span))
@@ -46,30 +61,65 @@ static bool queue(struct uring *uring, struct fetch_request *request)
 	else
 		io_uring_prep_read(entry, fd, request->buffer, (unsigned)span.size, span.offset);
 	io_uring_sqe_set_data(entry, request);
-	atomic_fetch_add(&uring->under_way, 1);
-	return true;
+}
+
+/* A read of wake_fd, by which whoever hands over wakes the thread; its completion has no request.
+ */
+static void queue_wait(struct uring *uring)
+{
+	struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
+	io_uring_prep_read(entry, uring->wake_fd, &uring->wakes, sizeof(uring->wakes), 0);
+	io_uring_sqe_set_data(entry, NULL);
+}
+
+static void wake(const struct uring *uring)
+{
+	const uint64_t one = 1;
+	while (write(uring->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/* Appends the front of a list to what was handed over, as far as there is room; the rest. */
+static struct fetch_request *hand_over(struct uring *uring, struct fetch_request *list)
+{
+	pthread_mutex_lock(&uring->lock);
+	bool was_empty = uring->first == NULL;
+	while (list && uring->under_way < FETCH_AHEAD_MAX) {
+		*uring->last = list;
+		uring->last = &list->next;
+		list = list->next;
+		uring->under_way++;
+	}
+	*uring->last = NULL;
+	bool is_empty = uring->first == NULL;
+	pthread_mutex_unlock(&uring->lock);
+	if (was_empty && !is_empty)
+		wake(uring);
+	return list;
 }
 
 static void submit(struct fetch *fetch, struct fetch_request *list)
 {
-	struct uring *uring = fetch->state;
-	pthread_mutex_lock(&uring->lock);
-	while (list) {
-		struct fetch_request *next = list->next; /* it may be done before we look again */
-		if (!queue(uring, list))
-			break;
-		list = next;
-	}
-	int submitted;
-	do
-		submitted = io_uring_submit(&uring->ring);
-	while (submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
-	pthread_mutex_unlock(&uring->lock);
+	list = hand_over(fetch->state, list);
 	while (list) {
 		struct fetch_request *refused = list;
 		list = list->next;
 		refused->done(refused, -EBUSY);
 	}
+}
+
+/* Queues what was handed over; false: there will be nothing more to do. */
+static bool take_over(struct uring *uring)
+{
+	pthread_mutex_lock(&uring->lock);
+	struct fetch_request *list = uring->first;
+	uring->first = NULL;
+	uring->last = &uring->first;
+	bool go_on = uring->under_way > 0 || !uring->stopping;
+	pthread_mutex_unlock(&uring->lock);
+	for (; list; list = list->next)
+		queue(uring, list);
+	return go_on;
 }
 
 static void complete(struct uring *uring, struct fetch_request *request, int result)
@@ -81,76 +131,97 @@ static void complete(struct uring *uring, struct fetch_request *request, int res
 		error = fetch_finish(uring->fetch, &span, request->buffer,
 				     have & ~(size_t)(uring->fetch->align - 1));
 	request->done(request, error);
-	atomic_fetch_sub(&uring->under_way, 1);
+	pthread_mutex_lock(&uring->lock);
+	uring->under_way--;
+	pthread_mutex_unlock(&uring->lock);
 }
 
-/* Ends at a completion without a request. */
-static void *reap(void *argument)
+static void complete_all(struct uring *uring)
 {
-	struct uring *uring = argument;
-	for (;;) {
-		struct io_uring_cqe *entry;
-		int error = io_uring_wait_cqe(&uring->ring, &entry);
-		if (error == -EINTR || error == -EAGAIN)
-			continue;
-		if (error)
-			return NULL;
+	struct io_uring_cqe *entry;
+	while (io_uring_peek_cqe(&uring->ring, &entry) == 0) {
 		struct fetch_request *request = io_uring_cqe_get_data(entry);
 		int result = entry->res;
-		/* Pairs with queue(): what the submitting thread wrote comes with the kernel's
-		 * completion, but a checker of races sees atomics only. */
-		atomic_load(&uring->under_way);
 		io_uring_cqe_seen(&uring->ring, entry);
-		if (!request)
-			return NULL;
-		complete(uring, request, result);
+		if (request)
+			complete(uring, request, result);
+		else
+			queue_wait(uring);
 	}
+}
+
+/* What the kernel does not take stays queued, and is offered again. */
+static void *run(void *argument)
+{
+	struct uring *uring = argument;
+	queue_wait(uring);
+	while (take_over(uring)) {
+		int result = io_uring_submit_and_wait(&uring->ring, 1);
+		if (result < 0 && result != -EINTR) {
+			const struct timespec pause = {0, RETRY_NS};
+			nanosleep(&pause, NULL);
+		}
+		complete_all(uring);
+	}
+	return NULL;
+}
+
+static void destroy(struct uring *uring)
+{
+	io_uring_queue_exit(&uring->ring);
+	close(uring->wake_fd);
+	pthread_mutex_destroy(&uring->lock);
+	free(uring);
 }
 
 static void stop(struct fetch *fetch)
 {
 	struct uring *uring = fetch->state;
-	struct io_uring_sqe *entry;
 	pthread_mutex_lock(&uring->lock);
-	while (!(entry = io_uring_get_sqe(&uring->ring)))
-		io_uring_submit(&uring->ring);
-	io_uring_prep_nop(entry);
-	entry->flags |= IOSQE_IO_DRAIN; /* after all reads */
-	io_uring_sqe_set_data(entry, NULL);
-	while (io_uring_submit(&uring->ring) < 0)
-		;
+	uring->stopping = true;
 	pthread_mutex_unlock(&uring->lock);
-	pthread_join(uring->reaper, NULL);
-	io_uring_queue_exit(&uring->ring);
-	pthread_mutex_destroy(&uring->lock);
-	free(uring);
+	wake(uring);
+	pthread_join(uring->thread, NULL);
+	destroy(uring);
 }
 
 static const struct fetch_engine engine = {"io_uring", submit, stop};
 
-int fetch_uring_start(struct fetch *fetch, void *buffers, size_t size)
+static int create(struct uring **uring)
 {
-	struct uring *uring = calloc(1, sizeof(*uring));
-	if (!uring)
+	struct uring *new = calloc(1, sizeof(*new));
+	if (!new)
 		return -ENOMEM;
-	uring->fetch = fetch;
-	int error = io_uring_queue_init(2 * FETCH_AHEAD_MAX, &uring->ring, 0);
+	new->wake_fd = eventfd(0, EFD_CLOEXEC);
+	int error = new->wake_fd < 0 ? -errno : io_uring_queue_init(ENTRIES, &new->ring, 0);
 	if (error) {
-		free(uring);
+		if (new->wake_fd >= 0)
+			close(new->wake_fd);
+		free(new);
 		return error;
 	}
+	new->last = &new->first;
+	pthread_mutex_init(&new->lock, NULL);
+	*uring = new;
+	return 0;
+}
+
+int fetch_uring_start(struct fetch *fetch, void *buffers, size_t size)
+{
+	struct uring *uring;
+	int error = create(&uring);
+	if (error)
+		return error;
+	uring->fetch = fetch;
 	/* Fails where memory may not be locked; plain reads then do. */
 	struct iovec all = {buffers, size};
 	if (buffers && io_uring_register_buffers(&uring->ring, &all, 1) == 0) {
 		uring->buffers = buffers;
 		uring->buffers_size = size;
 	}
-	pthread_mutex_init(&uring->lock, NULL);
-	error = pthread_create(&uring->reaper, NULL, reap, uring);
+	error = pthread_create(&uring->thread, NULL, run, uring);
 	if (error) {
-		io_uring_queue_exit(&uring->ring);
-		pthread_mutex_destroy(&uring->lock);
-		free(uring);
+		destroy(uring);
 		return -error;
 	}
 	fetch->state = uring;

@@ -10,8 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FILE_SIZE = 1000003, BUFFER_SIZE = 300000, READS = 300, AT_ONCE = 100 };
@@ -179,4 +183,63 @@ Test(fs_fetch, io_uring)
 Test(fs_fetch, threads)
 {
 	check_engine(start_threads, "pread");
+}
+
+struct counted {
+	struct fetch_request request; /* first */
+	_Atomic unsigned *done;
+};
+
+static void count(struct fetch_request *request, int error)
+{
+	cr_assert_eq(error, 0);
+	atomic_fetch_add(((struct counted *)request)->done, 1);
+}
+
+enum { COUNTED = 16 };
+
+/* In a child that shares our memory: 0 if all reads are done before long. */
+static int await_counted(void *done)
+{
+	const struct timespec nap = {0, 1000000};
+	for (int i = 0; i < 10000; i++) {
+		if (atomic_load((_Atomic unsigned *)done) == COUNTED)
+			return 0;
+		nanosleep(&nap, NULL);
+	}
+	return 1;
+}
+
+/* Reads end while the thread that asked for them cannot run, nor return from the kernel: as it may
+ * be waiting there for a page that somebody else fills from these reads. Here it waits as the
+ * parent of a vfork(). */
+Test(fs_fetch, whose_asker_is_stuck)
+{
+	enum { STACK = 65536, SIZE = 40960 };
+	static struct counted reads[COUNTED];
+	struct fixture f;
+	_Atomic unsigned done = 0;
+	uint8_t *memory = buffer_of(COUNTED * ((size_t)SIZE + FETCH_OVERHEAD)),
+		*stack = malloc(STACK);
+	int status = -1;
+	set_up(&f, 0, FETCH_DIRECT);
+	cr_assert_eq(fsync(f.fd), 0);
+	cr_assert_eq(fetch_start(f.fetch, NULL, 0), 0);
+	for (unsigned i = 0; i < COUNTED; i++) {
+		reads[i] = (struct counted){.done = &done};
+		reads[i].request = (struct fetch_request){
+		    i * (uint64_t)SIZE, SIZE, memory + i * ((size_t)SIZE + FETCH_OVERHEAD), count,
+		    NULL};
+		if (i)
+			reads[i - 1].request.next = &reads[i].request;
+	}
+	fetch_ahead(f.fetch, &reads[0].request);
+	pid_t child =
+	    clone(await_counted, stack + STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)&done);
+	cr_assert_gt(child, 0);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "only %u reads were done", done);
+	tear_down(&f);
+	free(stack);
+	free(memory);
 }
