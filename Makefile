@@ -70,7 +70,7 @@ endif
 FUSE_CFLAGS = $(shell $(PKG_CONFIG) --cflags fuse3 liburing)
 FUSE_LIBS   = $(shell $(PKG_CONFIG) --libs fuse3 liburing)
 
-IMAGE_LIBS := -lzstd -ldeflate -lcrypto
+IMAGE_LIBS := -lzstd -lisal -lcrypto
 JSON_LIBS  := -ljansson
 
 Q := $(if $(V),,@)
@@ -225,7 +225,7 @@ $(benchmarks): $(BUILD)/benchmarks/%: $(BUILD)/benchmarks/%.o $(BUILD)/libbench.
 # --- targets -----------------------------------------------------------------------------------
 
 PACKAGES := build-essential pkg-config fuse3 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
-	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy bindfs
+	libisal-dev libssl-dev libjansson-dev libcriterion-dev zstd python3 python3-numpy bindfs
 PACKAGES_DEV := clang clang-tools clang-format clang-tidy cppcheck llvm mandoc shellcheck \
 	gcc-aarch64-linux-gnu qemu-user-static qemu-user gnuplot-nox fio squashfuse squashfs-tools erofs-utils
 # Debian has it as a package; tests that need it are skipped where there is none.

@@ -2,8 +2,9 @@
 /* io.c - whole reads and writes at offsets, and SHA-256; see io.h. */
 #include "image/io.h"
 
+#include "image/checksum.h"
+
 #include <errno.h>
-#include <libdeflate.h>
 #include <linux/fs.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -95,5 +96,5 @@ int efs_io_superblock_digest(const struct efs_superblock *super, uint8_t digest[
 
 uint32_t efs_io_superblock_checksum(const struct efs_superblock *super)
 {
-	return libdeflate_crc32(0, super, offsetof(struct efs_superblock, checksum));
+	return checksum_of(super, offsetof(struct efs_superblock, checksum));
 }

@@ -2,8 +2,9 @@
 /* section.c - reads sections; see section.h. */
 #include "image/section.h"
 
+#include "image/checksum.h"
+
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -179,7 +180,7 @@ int efs_section_read_chunk(const struct section_map *map, uint64_t index,
 			return image_fail(diag, -EUCLEAN, "chunk at byte %llu: not valid zstd data",
 					  (unsigned long long)chunk->offset);
 	}
-	if (libdeflate_crc32(0, raw, raw_size) != chunk->checksum)
+	if (checksum_of(raw, raw_size) != chunk->checksum)
 		return image_fail(diag, -EUCLEAN, "chunk at byte %llu: wrong checksum",
 				  (unsigned long long)chunk->offset);
 	return 0;

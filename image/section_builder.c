@@ -7,8 +7,9 @@
  */
 #include "image/section.h"
 
+#include "image/checksum.h"
+
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -82,7 +83,7 @@ static int flush_chunk(struct section_builder *builder, struct image_diag *diag)
 		size = raw_size;
 	}
 	chunk.stored_size = (uint32_t)size;
-	chunk.checksum = libdeflate_crc32(0, builder->raw, raw_size);
+	chunk.checksum = checksum_of(builder->raw, raw_size);
 	if (efs_buffer_add(&builder->chunks, &chunk, sizeof(chunk)))
 		return image_fail(diag, -ENOMEM, "out of memory");
 	builder->filled = 0;

@@ -7,8 +7,9 @@
  */
 #include "image/internal.h"
 
+#include "image/checksum.h"
+
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -247,7 +248,7 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 		result = codec_decode((const void *)(index->trees + argument * index->tree_stride),
 				      stored, index->sizes[block], raw, raw_size, scratch->codec);
 	}
-	if (result == CODEC_OK && libdeflate_crc32(0, raw, raw_size) == index->checksums[block])
+	if (result == CODEC_OK && checksum_of(raw, raw_size) == index->checksums[block])
 		return 0;
 	return image_fail(diag, -EUCLEAN, "stream %u: block %llu at byte %llu: %s", stream,
 			  (unsigned long long)block,

@@ -10,12 +10,12 @@
 
 #include "image/catalog.h"
 #include "image/catalog_writer.h"
+#include "image/checksum.h"
 #include "image/hashtree.h"
 #include "image/output.h"
 #include "image/section.h"
 
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -150,7 +150,7 @@ struct image_encoded image_encode_block(const struct codec_tree *tree, uint8_t t
 					const uint8_t *raw, size_t size, uint8_t *stored,
 					struct codec_scratch *scratch)
 {
-	struct image_encoded block = {.checksum = libdeflate_crc32(0, raw, size)};
+	struct image_encoded block = {.checksum = checksum_of(raw, size)};
 	size_t coded_size;
 
 	if (memcmp(raw, raw + 1, size - 1) == 0) {

@@ -2,8 +2,9 @@
 /* contestant.c - entries: pieces cut, coded, verified; see contestant.h. */
 #include "benchmarks/lib/contestant.h"
 
+#include "image/checksum.h"
+
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static void cut(struct entry *entry)
 		    (struct piece){.offset = offset,
 				   .size = size,
 				   .number = entry->piece_count,
-				   .checksum = libdeflate_crc32(0, data->bytes + offset, size)};
+				   .checksum = checksum_of(data->bytes + offset, size)};
 		entry->piece_count++;
 		offset += size;
 		if (offset == end)
@@ -61,7 +62,7 @@ static int decode_piece(void *context, unsigned worker, unsigned pass, size_t nu
 	if (contestant->methods->decode(contestant, entry->plan, entry->own[worker], piece,
 					entry->coded + piece->coded_offset, dst))
 		return -1;
-	return contestant->verifies && libdeflate_crc32(0, dst, piece->size) != piece->checksum;
+	return contestant->verifies && checksum_of(dst, piece->size) != piece->checksum;
 }
 
 struct job entry_encoding(struct entry *entry, unsigned passes)

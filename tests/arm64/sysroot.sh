@@ -12,7 +12,7 @@ set -euo pipefail
 dir=${1:?usage: sysroot.sh DIR [PACKAGE...]}
 shift
 [ $# -gt 0 ] || set -- libc6-dev libgcc-s1 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
-	libdeflate-dev libssl-dev libjansson-dev libcriterion-dev
+	libisal-dev libssl-dev libjansson-dev libcriterion-dev
 
 [ -e "$dir/.complete" ] && exit 0
 rm -rf "$dir"

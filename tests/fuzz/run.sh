@@ -26,7 +26,7 @@ make CC=clang BUILD=$build CFLAGS="$flags" "${libraries[@]}"
 for name in "${targets[@]}"; do
 	make CC=clang BUILD=$build CFLAGS="$flags" "$build/tests/fuzz/$name.o"
 	clang -fsanitize=fuzzer,address,undefined -o "$build/fuzz-$name" "$build/tests/fuzz/$name.o" \
-		"${libraries[@]}" -lzstd -ldeflate -lcrypto -ljansson -lm -pthread
+		"${libraries[@]}" -lzstd -lisal -lcrypto -ljansson -lm -pthread
 	mkdir -p "$build/$name.corpus"
 	dictionary=()
 	[ ! -e "tests/fuzz/$name.dict" ] || dictionary=(-dict="tests/fuzz/$name.dict")

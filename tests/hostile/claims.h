@@ -61,7 +61,7 @@ static inline struct efs_stream *claims_stream(struct claims *c, uint64_t blocks
 	struct buffer index = {0};
 
 	memset(block, claims_byte, CODEC_BLOCK_MAX);
-	checksum = libdeflate_crc32(0, block, CODEC_BLOCK_MAX);
+	checksum = checksum_of(block, CODEC_BLOCK_MAX);
 	memset(block, 0x80, CODEC_SYMBOLS); /* a table: all symbols alike */
 	for (unsigned i = 0; i < table_count; i++)
 		forge_put(&index, block, CODEC_SYMBOLS);
@@ -189,7 +189,7 @@ static inline void claims_tensor(struct claims *c, const uint64_t *dims, unsigne
 	stream->raw_size = raw_size;
 	memset(raw, claims_byte, raw_size + 1);
 	if (raw_size) { /* of one short block, in an index that is stored as it is */
-		uint32_t checksum = libdeflate_crc32(0, raw, raw_size);
+		uint32_t checksum = checksum_of(raw, raw_size);
 
 		memcpy(c->forge.image.data + stream->index.offset, &checksum, sizeof(checksum));
 	}

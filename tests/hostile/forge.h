@@ -9,6 +9,7 @@
 #ifndef ENTROFS_TESTS_FORGE_H
 #define ENTROFS_TESTS_FORGE_H
 
+#include "image/checksum.h"
 #include "tests/hostile/truth.h"
 #include "tests/unit/image_plain.h"
 
@@ -92,7 +93,7 @@ static inline uint64_t forge_body(struct forge *forge, const void *data, size_t 
 static inline struct efs_section forge_section(struct forge *forge, const void *stored,
 					       size_t stored_size, const void *raw, size_t raw_size)
 {
-	struct efs_chunk chunk = {(uint32_t)stored_size, libdeflate_crc32(0, raw, raw_size)};
+	struct efs_chunk chunk = {(uint32_t)stored_size, checksum_of(raw, raw_size)};
 	struct efs_section section = {.offset = forge_body(forge, stored, stored_size, 8),
 				      .stored_size = stored_size + sizeof(chunk),
 				      .raw_size = raw_size};

@@ -54,8 +54,8 @@ static inline struct efs_section frames_section(struct frames *f, enum frames_pl
 static inline void frames_index(struct frames *f, struct forge *forge, struct efs_stream *stream)
 {
 	struct buffer index = {0};
-	uint32_t checksums[] = {libdeflate_crc32(0, f->stream, 4096),
-				libdeflate_crc32(0, f->stream + 4096, FRAMES_STREAM_SIZE - 4096)};
+	uint32_t checksums[] = {checksum_of(f->stream, 4096),
+				checksum_of(f->stream + 4096, FRAMES_STREAM_SIZE - 4096)};
 	struct codec_table table;
 
 	memset(table.code, 0x80, sizeof(table.code)); /* all symbols alike; not used */

@@ -63,7 +63,7 @@ static inline void tables_lay(struct tables *t, const struct codec_table *tables
 				    .raw_size = TABLES_RAW,
 				    .block_log2 = EFS_BLOCK_LOG2_MIN,
 				    .table_count = (uint16_t)count};
-	uint32_t checksum = libdeflate_crc32(0, t->raw, TABLES_RAW);
+	uint32_t checksum = checksum_of(t->raw, TABLES_RAW);
 	uint16_t size = (uint16_t)t->stored_size;
 	const uint8_t kind_and_argument[] = {EFS_BLOCK_CODED, argument};
 	struct buffer index = {0};

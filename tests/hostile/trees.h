@@ -24,7 +24,7 @@ enum {
 static inline struct efs_piece trees_stream(struct forge *forge, const uint8_t data[TREE_SIZE])
 {
 	uint8_t index[EFS_INDEX_ENTRY_SIZE] = {0};
-	uint32_t checksum = libdeflate_crc32(0, data, TREE_SIZE);
+	uint32_t checksum = checksum_of(data, TREE_SIZE);
 	struct efs_stream stream = {
 	    .stored_size = TREE_SIZE, .raw_size = TREE_SIZE, .block_log2 = EFS_BLOCK_LOG2_MIN};
 

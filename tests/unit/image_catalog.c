@@ -8,6 +8,7 @@
 #include "tests/unit/image_build.h"
 #include "tests/unit/image_reseal.h"
 
+#include "image/checksum.h"
 #include "image/internal.h"
 
 #include <criterion/criterion.h>
@@ -460,7 +461,7 @@ static int load_with(struct parsed *parsed, size_t at, uint8_t value, struct ima
 	raw[at] = value;
 	/* The changed index lies behind the image, where only this record looks for it. */
 	chunk.stored_size = (uint32_t)record->index.raw_size;
-	chunk.checksum = libdeflate_crc32(0, raw, record->index.raw_size);
+	chunk.checksum = checksum_of(raw, record->index.raw_size);
 	cr_assert_eq(efs_io_write(&parsed->image->file, end, raw, record->index.raw_size, diag), 0);
 	cr_assert_eq(efs_io_write(&parsed->image->file, end + record->index.raw_size, &chunk,
 				  sizeof(chunk), diag),

@@ -9,11 +9,11 @@
 #define ENTROFS_TESTS_IMAGE_RESEAL_H
 
 #include "image/catalog.h"
+#include "image/checksum.h"
 #include "image/hashtree.h"
 #include "image/io.h"
 #include "image/section.h"
 
-#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -51,7 +51,7 @@ static inline uint8_t *reseal_section(uint8_t *image, size_t size,
 		else if (ZSTD_decompressDCtx(context, raw + from, raw_size, image + at,
 					     chunk.stored_size) != raw_size)
 			break;
-		chunk.checksum = libdeflate_crc32(0, raw + from, raw_size);
+		chunk.checksum = checksum_of(raw + from, raw_size);
 		memcpy(table, &chunk, sizeof(chunk));
 	}
 	return raw;
