@@ -249,7 +249,7 @@ check: all tests
 # The suites that run threads of ours, for SAN=thread.
 check-threads: all tests
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit/image_roundtrip unit/image_cache unit/fs_ \
-		unit/mkfs_pool unit/demo_team mount test_fsck test_mkentrofs:Determinism
+		unit/mkfs_pool unit/demo_team tests/mount/ test_fsck test_mkentrofs:Determinism
 
 check-arm64:
 	+$(Q)tests/arm64/run.sh
