@@ -129,12 +129,16 @@ def measure_emulated(options):
 
 def measure(options):
     results = [] if options.arm64 == "only" else measure_native(options)
-    readings = [] if options.arm64 == "no" else measure_emulated(options)
-    if options.quick:
-        print("No targets: what is this small is not bound by what it is bound by on a device.")
-    elif options.arm64 != "only":
-        print("\n".join(report.target_table(results)))
-    write_files(options, results, list(report.emulated_objects(readings)))
+    readings = []
+    try:
+        if options.arm64 != "no":
+            readings = measure_emulated(options)
+    finally:  # what was measured before something failed is not lost
+        if options.quick:
+            print("No targets: what is this small is not bound by what it is bound by on a device.")
+        elif options.arm64 != "only":
+            print("\n".join(report.target_table(results)), flush=True)
+        write_files(options, results, list(report.emulated_objects(readings)))
 
 
 def write_files(options, results, extra):

@@ -14,7 +14,7 @@ shift
 [ $# -gt 0 ] || set -- libc6-dev libgcc-s1 libfuse3-dev liburing-dev libzstd-dev liblz4-dev \
 	libisal-dev libssl-dev libjansson-dev libcriterion-dev
 
-[ -e "$dir/.complete" ] && exit 0
+[ "$(cat "$dir/.complete" 2> /dev/null)" = "$*" ] && exit 0 # else unpacked for another list
 rm -rf "$dir"
 mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial" "$dir/apt/status.d"
 : > "$dir/apt/status"
@@ -32,7 +32,8 @@ APT::Install-Recommends "false";
 EOF
 export APT_CONFIG="$abs/apt/conf"
 apt-get -qq update
-# apt's own solver names everything they need, whatever the release calls it. Nothing is installed: the archives are only downloaded and unpacked.
+# apt's own solver names everything they need, whatever the release calls it. Nothing is installed: the
+# archives are only downloaded and unpacked.
 apt-get -qq -y --download-only install "$@" > "$dir/apt/log" 2>&1 ||
 	{ cat "$dir/apt/log" >&2; exit 1; }
 for archive in "$dir"/apt/archives/*.deb; do
@@ -45,4 +46,4 @@ find "$dir" -type l -lname '/*' | while read -r link; do
 	target=$(readlink "$link")
 	ln -sfn "$(realpath -m --relative-to="$(dirname "$link")" "$dir$target")" "$link"
 done
-touch "$dir/.complete"
+echo "$*" > "$dir/.complete"
