@@ -39,6 +39,11 @@ def disk_of(path):
     return name
 
 
+def read_ahead(disk):
+    """KiB that the kernel reads ahead of readers of a disk's files."""
+    return int(read(f"/sys/dev/block/{disk}/queue/read_ahead_kb"))
+
+
 def hierarchies():
     """(type, mount point, options) of the control groups that are mounted."""
     with open("/proc/self/mounts", encoding="utf-8") as file:

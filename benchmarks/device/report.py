@@ -10,6 +10,7 @@ import cases
 import emulated
 import runs
 from cases import MIB, MB, SYSTEMS
+from group import read_ahead
 
 SLOW = 90  # MB/s: of the targets
 # case, encoding, what, the least ratio. Reading counts against the ideal, tokens against the plain file.
@@ -54,7 +55,7 @@ def machine(models, group_version, disk, rounds, threads, programs):
     yield ""
     yield f"* Machine: {processor()}, {os.cpu_count()} processors, {memory} MiB; kernel {platform.release()}."
     yield f"* {programs.capitalize()}; entrofs-run with {threads} threads."
-    yield (f"* Storage: disk {disk}, throttled by control groups of version {group_version}; daemon and "
+    yield (f"* Storage: disk {disk} (read_ahead_kb {read_ahead(disk)}), throttled by control groups of version {group_version}; daemon and "
            "reader are both in the group, a new one for each run.")
     yield ("* Cache: before each run the image, or the plain files, are dropped from the page cache, and found to be "
            "absent; the mount is new. Programs are cached.")
