@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * image_catalog.c - each rule of the catalog and of a block index, broken alone.
+ * image_catalog.c - each rule of the catalog, broken alone.
  *
  * A field of a good catalog is changed and the catalog parsed again: the diag must name that rule.
  * So a check that vanished would be missed here, not only under a sanitizer.
  */
-#include "tests/unit/image_build.h"
-#include "tests/unit/image_reseal.h"
+#include "tests/unit/image_opened.h"
 
-#include "image/checksum.h"
 #include "image/internal.h"
 
 #include <criterion/criterion.h>
@@ -20,35 +18,30 @@
  * pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8. Streams 0 to 4, blobs 0 and 1, one tensor.
  */
 struct parsed {
-	struct sample sample;
-	struct image *image;
+	struct opened opened;
 	uint8_t *good; /* the raw catalog */
 	size_t size;
 };
 
 static void setup(struct parsed *parsed)
 {
-	struct image_diag diag = {0};
-
-	build_small(&parsed->sample);
-	cr_assert_eq(image_open(&parsed->image, parsed->sample.fd, 0, &diag), 0, "%s", diag.text);
-	parsed->size = (size_t)image_superblock(parsed->image)->catalog.raw_size;
+	open_small(&parsed->opened);
+	parsed->size = (size_t)image_superblock(parsed->opened.image)->catalog.raw_size;
 	parsed->good = malloc(parsed->size);
-	memcpy(parsed->good, image_catalog(parsed->image), parsed->size);
+	memcpy(parsed->good, image_catalog(parsed->opened.image), parsed->size);
 }
 
 static void teardown(struct parsed *parsed)
 {
 	free(parsed->good);
-	image_close(parsed->image);
-	build_free(&parsed->sample);
+	close_small(&parsed->opened);
 }
 
 enum array { HEADER, NODE, PIECE, TENSOR, STREAM, BLOB, SHARD, PARAM };
 
 static size_t record_at(const struct parsed *parsed, enum array array, size_t index)
 {
-	const struct efs_catalog_header *header = image_catalog(parsed->image);
+	const struct efs_catalog_header *header = image_catalog(parsed->opened.image);
 	const size_t sizes[] = {sizeof(*header), 32, 24, 104, 56, 24, 8, 8};
 	const size_t counts[] = {1,
 				 header->node_count,
@@ -76,7 +69,8 @@ static int parse_with(const struct parsed *parsed, size_t at, size_t width, uint
 
 	memcpy(raw, parsed->good, parsed->size);
 	memcpy(raw + at, &value, width);
-	err = efs_catalog_parse(&catalog, raw, parsed->size, image_superblock(parsed->image), diag);
+	err = efs_catalog_parse(&catalog, raw, parsed->size, image_superblock(parsed->opened.image),
+				diag);
 	efs_catalog_free(&catalog);
 	return err;
 }
@@ -364,148 +358,4 @@ Test(image_catalog, piece_sums)
 			cr_assert(strstr(diag.text, cases[i].fault), "case %zu: %s", i, diag.text);
 		free(catalog.piece_starts);
 	}
-}
-
-/* --- superblock ------------------------------------------------------------------------------- */
-
-/* Each field of the superblock, wrong alone but with the right checksum, is refused for itself. */
-Test(image_catalog, superblock)
-{
-	static const struct {
-		unsigned at, width;
-		uint64_t value;
-		const char *text;
-	} changes[] = {
-	    {0, 1, 0, "not an entrofs image"},
-	    {8, 4, 2, "version 2"},
-	    {12, 4, 8192, "size is unknown"},
-	    {24, 8, 1, "features"},
-	    {32, 8, 1 << 30, "truncated"},
-	    {32, 8, UINT64_MAX, "truncated"},
-	    {32, 8, 4096, "hash tree is misplaced"},
-	    {40, 8, 4097, "not aligned"},
-	    {40, 8, 0, "outside the image"},
-	    {40, 8, UINT64_MAX - 7, "outside the image"},
-	    {48, 8, UINT64_MAX, "outside the image"},
-	    {48, 8, 3, "contradict each other"},
-	    {56, 8, 71, "impossible size"},
-	    {56, 8, (UINT64_C(1) << 30) + 1, "impossible size"},
-	    {56, 8, 1 << 20, "too small for its raw size"},
-	    {64, 8, 4096, "hash tree is misplaced"},
-	    {64, 8, 0, "hash tree is misplaced"},
-	    {64, 8, UINT64_MAX - 7, "hash tree is misplaced"},
-	    {72, 8, 32, "hash tree is misplaced"},
-	    {80, 1, 2, "unknown kind"},
-	    {81, 1, 12, "unknown kind"},
-	    {82, 1, 1, "reserved"},
-	    {184, 1, 1, "reserved"},
-	    {4091, 1, 1, "reserved"},
-	};
-	struct efs_superblock super;
-	struct image_diag diag = {0};
-	struct parsed parsed;
-	struct image *image;
-
-	setup(&parsed);
-	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-		super = *image_superblock(parsed.image);
-		memcpy((uint8_t *)&super + changes[i].at, &changes[i].value, changes[i].width);
-		reseal_superblock((uint8_t *)&super);
-		cr_assert_eq(pwrite(parsed.sample.fd, &super, sizeof(super), 0), sizeof(super));
-		cr_assert_lt(image_open(&image, parsed.sample.fd, 0, &diag), 0, "change %zu", i);
-		cr_assert(strstr(diag.text, changes[i].text), "change %zu: '%s', not '%s'", i,
-			  diag.text, changes[i].text);
-	}
-	super = *image_superblock(parsed.image);
-	super.digest[3] ^= 1;
-	super.checksum = efs_io_superblock_checksum(&super);
-	cr_assert_eq(pwrite(parsed.sample.fd, &super, sizeof(super), 0), sizeof(super));
-	cr_assert_eq(image_open(&image, parsed.sample.fd, 0, &diag), -EUCLEAN);
-	cr_assert(strstr(diag.text, "wrong digest"), "%s", diag.text);
-	teardown(&parsed);
-}
-
-/* A hash tree that does not begin at a multiple of 8 is refused though all else fits. */
-Test(image_catalog, hash_alignment)
-{
-	struct efs_superblock super;
-	struct image_diag diag = {0};
-	struct parsed parsed;
-	struct image *image;
-
-	setup(&parsed);
-	super = *image_superblock(parsed.image);
-	super.hash_offset -= 1;
-	super.image_size -= 1;
-	reseal_superblock((uint8_t *)&super);
-	cr_assert_eq(pwrite(parsed.sample.fd, &super, sizeof(super), 0), sizeof(super));
-	cr_assert_eq(image_open(&image, parsed.sample.fd, 0, &diag), -EUCLEAN);
-	cr_assert(strstr(diag.text, "misplaced"), "%s", diag.text);
-	teardown(&parsed);
-}
-
-/* --- block index ------------------------------------------------------------------------------ */
-
-/* Loads stream 0's index (a table, 5 blocks) with one byte changed; the result. */
-static int load_with(struct parsed *parsed, size_t at, uint8_t value, struct image_diag *diag)
-{
-	struct efs_stream *record = (void *)(uintptr_t)image_stream(parsed->image, 0);
-	struct efs_stream before = *record;
-	struct stream_index *index = NULL;
-	struct efs_chunk chunk;
-	uint64_t end = image_superblock(parsed->image)->image_size;
-	uint8_t *raw;
-	int err;
-
-	cr_assert_eq(efs_section_load(&parsed->image->file, &record->index, &raw, diag), 0);
-	raw[at] = value;
-	/* The changed index lies behind the image, where only this record looks for it. */
-	chunk.stored_size = (uint32_t)record->index.raw_size;
-	chunk.checksum = checksum_of(raw, record->index.raw_size);
-	cr_assert_eq(efs_io_write(&parsed->image->file, end, raw, record->index.raw_size, diag), 0);
-	cr_assert_eq(efs_io_write(&parsed->image->file, end + record->index.raw_size, &chunk,
-				  sizeof(chunk), diag),
-		     0);
-	record->index.offset = end;
-	record->index.stored_size = record->index.raw_size + sizeof(chunk);
-	err = efs_stream_index_load(parsed->image, 0, &index, diag);
-	efs_stream_index_free(index);
-	*record = before;
-	free(raw);
-	return err;
-}
-
-Test(image_catalog, block_index)
-{
-	enum { CHECKSUMS = 256, SIZES = CHECKSUMS + 20, KINDS = SIZES + 10, ARGUMENTS = KINDS + 5 };
-	static const struct {
-		unsigned at;
-		uint8_t value;
-		const char *text;
-	} changes[] = {
-	    {0, 0x00, "not a complete code"},
-	    {96 + 30, 0xff, "not a complete code"},
-	    {KINDS, 3, "unknown kind"},
-	    {KINDS, EFS_BLOCK_RAW, "raw block has a size"},
-	    {KINDS, EFS_BLOCK_CONSTANT, "constant block has a size"},
-	    {ARGUMENTS, 1, "code table does not exist"},
-	    {ARGUMENTS, 255, "code table does not exist"},
-	    {SIZES + 1, 0xff, "stored size is impossible"},
-	    {SIZES + 1, 0x00, "do not add up"},
-	    {SIZES + 8, 1, "constant block has a size"},
-	    {KINDS + 4, EFS_BLOCK_CODED, "code table does not exist"},
-	    {KINDS + 4, EFS_BLOCK_RAW, "raw block has"},
-	};
-	struct image_diag diag = {0};
-	struct parsed parsed;
-
-	setup(&parsed);
-	cr_assert_eq(load_with(&parsed, CHECKSUMS, 77, &diag), 0, "%s", diag.text);
-	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-		cr_assert_eq(load_with(&parsed, changes[i].at, changes[i].value, &diag), -EUCLEAN,
-			     "change %zu", i);
-		cr_assert(strstr(diag.text, changes[i].text), "change %zu: '%s', not '%s'", i,
-			  diag.text, changes[i].text);
-	}
-	teardown(&parsed);
 }

@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* image_deep.c - what only the deep checks find: hashes, and padding that is not zero or not
  * needed. */
-#include "tests/unit/image_build.h"
+#include "tests/unit/image_opened.h"
 
 #include "image/internal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
-
-struct opened {
-	struct sample sample;
-	struct image *image;
-};
-
-static void setup(struct opened *opened)
-{
-	struct image_diag diag = {0};
-
-	build_small(&opened->sample);
-	cr_assert_eq(image_open(&opened->image, opened->sample.fd, 0, &diag), 0, "%s", diag.text);
-}
-
-static void teardown(struct opened *opened)
-{
-	image_close(opened->image);
-	build_free(&opened->sample);
-}
 
 /* A byte in the padding, a wrong hash and a wrong root are found by the deep checks. */
 Test(image_deep, deep_checks)
@@ -39,7 +20,7 @@ Test(image_deep, deep_checks)
 	uint64_t end = EFS_SUPERBLOCK_SIZE;
 	unsigned gaps = 0;
 
-	setup(&opened);
+	open_small(&opened);
 	super = image_superblock(opened.image);
 	walk = (struct extent_walk){.catalog = &opened.image->catalog, .super = super};
 	cr_assert_eq(image_verify_padding(opened.image, &diag), 0);
@@ -56,7 +37,7 @@ Test(image_deep, deep_checks)
 	cr_assert_eq(image_verify_hashes(opened.image, &diag), 0, "%s", diag.text);
 	opened.image->super.hash_root[5] ^= 1;
 	cr_assert_eq(image_verify_hashes(opened.image, &diag), -EUCLEAN);
-	teardown(&opened);
+	close_small(&opened);
 }
 
 static void add_bytes(void *sum, uint64_t bytes)
@@ -71,11 +52,11 @@ Test(image_deep, hashed_bytes)
 	struct opened opened;
 	uint64_t sum = 0;
 
-	setup(&opened);
+	open_small(&opened);
 	cr_assert_eq(image_verify_hashes_telling(opened.image, add_bytes, &sum, &diag), 0);
 	cr_assert_gt(sum, 0);
 	cr_assert_eq(sum, image_hashed_size(opened.image));
-	teardown(&opened);
+	close_small(&opened);
 }
 
 /* A gap that alignment does not ask for is found, though all its bytes are zero. */
@@ -86,7 +67,7 @@ Test(image_deep, needless_padding)
 	struct efs_superblock *super;
 	struct efs_section catalog;
 
-	setup(&opened);
+	open_small(&opened);
 	super = &opened.image->super;
 	catalog = super->catalog;
 	super->catalog.offset += EFS_SECTION_ALIGN;
@@ -99,7 +80,7 @@ Test(image_deep, needless_padding)
 	cr_assert(strstr(diag.text, "more than the hash tree needs"), "%s", diag.text);
 	super->hash_offset -= EFS_SECTION_ALIGN;
 	cr_assert_eq(image_verify_padding(opened.image, &diag), 0, "%s", diag.text);
-	teardown(&opened);
+	close_small(&opened);
 }
 
 /* The hash tree lies at the first place that is aligned and has a whole number of sectors end with
@@ -134,7 +115,7 @@ Test(image_deep, replaced_while_open)
 	struct opened opened;
 	uint8_t buffer[16];
 
-	setup(&opened);
+	open_small(&opened);
 	cr_assert_eq(image_scratch_create(&scratch), 0);
 	cr_assert_eq(image_hold_index(opened.image, 0, &diag), 0, "%s", diag.text);
 	super = opened.image->super;
@@ -156,5 +137,5 @@ Test(image_deep, replaced_while_open)
 	image_release_index(opened.image, 0);
 	image_release_index(opened.image, 1);
 	image_scratch_destroy(scratch);
-	teardown(&opened);
+	close_small(&opened);
 }
