@@ -116,7 +116,7 @@ static uint64_t fair_share(const struct ahead *ahead)
 }
 
 /* Where the next reader of the same file began. Threads that share a file's rows stop there, and
-   what lies beyond has been fetched for the other one. */
+ * what lies beyond has been fetched for the other one. */
 static uint64_t next_start(const struct ahead *ahead, const struct reader_in_order *reader)
 {
 	uint64_t next = UINT64_MAX;
@@ -129,25 +129,28 @@ static uint64_t next_start(const struct ahead *ahead, const struct reader_in_ord
 	return next;
 }
 
-static struct ahead_plan plan(struct ahead *ahead, struct reader_in_order *reader)
+/* The end of a window ahead of what a reader has; no further than where another one began. */
+static uint64_t reach(const struct ahead *ahead, const struct reader_in_order *reader,
+		      uint64_t window)
 {
-	struct ahead_plan plan = {.in_order = true};
+	uint64_t end = delivered(reader), next = next_start(ahead, reader);
+	return end + window < next ? end + window : next;
+}
+
+static void plan_fetch(const struct ahead *ahead, struct reader_in_order *reader,
+		       struct ahead_plan *plan)
+{
 	uint64_t share = fair_share(ahead);
 	uint64_t window = reader->window < share ? reader->window : share;
-	uint64_t end = delivered(reader);
-	if (reader->ahead < end)
-		reader->ahead = end;
-	if (reader->ahead - end > window / 2)
-		return plan;
-	plan.from = reader->ahead;
-	uint64_t next = next_start(ahead, reader);
-	plan.to = end + window < next ? end + window : next;
-	if (plan.to <= plan.from)
-		return (struct ahead_plan){.in_order = true};
-	reader->ahead = plan.to;
+	if (reader->ahead < delivered(reader))
+		reader->ahead = delivered(reader);
+	uint64_t to = reach(ahead, reader, window);
+	if (reader->ahead - delivered(reader) > window / 2 || to <= reader->ahead)
+		return;
+	plan->from = reader->ahead;
+	plan->to = reader->ahead = to;
 	if (reader->window < ahead->most)
 		reader->window *= 2;
-	return plan;
 }
 
 /* A reader that has used up what was pushed gets more. */
@@ -157,10 +160,8 @@ static void plan_push(const struct ahead *ahead, struct reader_in_order *reader,
 	if (reader->requests < PUSH_CONFIRMED || reader->end < reader->pushed)
 		return;
 	uint64_t window = reader->push_window < ahead->most ? reader->push_window : ahead->most;
-	uint64_t next = next_start(ahead, reader);
 	plan->push_from = reader->end;
-	plan->push_to = reader->end + window < next ? reader->end + window : next;
-	reader->pushed = plan->push_to;
+	plan->push_to = reader->pushed = reach(ahead, reader, window);
 	if (reader->push_window < MOST_PUSH)
 		reader->push_window *= 2;
 }
@@ -168,19 +169,19 @@ static void plan_push(const struct ahead *ahead, struct reader_in_order *reader,
 struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size,
 			     bool can_push)
 {
-	struct ahead_plan result = {0}, push = {0};
+	struct ahead_plan plan = {0};
 	pthread_mutex_lock(&ahead->lock);
 	struct reader_in_order *reader = find(ahead, node, offset, size);
 	reader->used = ++ahead->tick;
 	reader->requests++;
 	if (offset + size > reader->end)
 		reader->end = offset + size;
+	plan.in_order = reader->requests >= CONFIRMED;
+	/* First, as what is fetched lies ahead of what will have been pushed. */
 	if (can_push)
-		plan_push(ahead, reader, &push);
-	if (reader->requests >= CONFIRMED)
-		result = plan(ahead, reader);
-	result.push_from = push.push_from;
-	result.push_to = push.push_to;
+		plan_push(ahead, reader, &plan);
+	if (plan.in_order)
+		plan_fetch(ahead, reader, &plan);
 	pthread_mutex_unlock(&ahead->lock);
-	return result;
+	return plan;
 }

@@ -125,3 +125,11 @@ void pages_note(struct pages *pages, fuse_ino_t ino, uint64_t offset, size_t siz
 		pthread_cond_signal(&pages->more);
 	pthread_mutex_unlock(&pages->lock);
 }
+
+void pages_store(struct fuse_session *session, fuse_ino_t ino, uint64_t offset, const void *data,
+		 size_t size)
+{
+	struct fuse_bufvec pages = FUSE_BUFVEC_INIT(size);
+	pages.buf[0].mem = (void *)(uintptr_t)data;
+	fuse_lowlevel_notify_store(session, ino, (off_t)offset, &pages, 0);
+}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pages.h - drops decoded pages from the kernel's page cache, so that the image's fit in.
+ * pages.h - puts decoded pages into the kernel's page cache, and drops them from it.
  *
- * For cache=compressed: of what was read last, PAGES_KEPT bytes stay, which covers what the kernel
- * reads ahead of a reader; older pages are dropped and will be decoded again. A thread of its own
- * does it, as the kernel may make it wait for a request that is still to be answered.
+ * They are dropped so that the image's fit in, for cache=compressed: of what was read last,
+ * PAGES_KEPT bytes stay, which covers what the kernel reads ahead of a reader; older pages are
+ * dropped and will be decoded again. A thread of its own does it, as the kernel may make it wait
+ * for a request that is still to be answered.
  */
 #ifndef ENTROFS_PAGES_H
 #define ENTROFS_PAGES_H
@@ -28,5 +29,11 @@ void pages_destroy(struct pages *pages); /* after pages_stop() and the last page
 
 /* Notes a range of a file that has been served. Any thread may call; never waits. */
 void pages_note(struct pages *pages, fuse_ino_t ino, uint64_t offset, size_t size);
+
+/* Gives the kernel bytes of a file that it has not asked for. What it cannot take now, it will ask
+ * for when it needs it. May wait for pages that requests under way are to fill, so other threads
+ * must be there to answer them. */
+void pages_store(struct fuse_session *session, fuse_ino_t ino, uint64_t offset, const void *data,
+		 size_t size);
 
 #endif

@@ -2,6 +2,7 @@
 /* preload.c - a thread that reads at leisure; see preload.h. */
 #include "fs/preload.h"
 
+#include "fs/pages.h"
 #include "fs/stats.h"
 
 #include <errno.h>
@@ -75,16 +76,6 @@ static bool introduce(const struct preload *preload, uint32_t node)
 	return lstat(path, &stat) == 0;
 }
 
-/* What the kernel cannot take now, it will ask for when it needs it. */
-static void store(struct preload *preload, uint32_t node, uint64_t offset,
-		  const struct read_lease *lease)
-{
-	struct fuse_bufvec pages = FUSE_BUFVEC_INIT(lease->size);
-	pages.buf[0].mem = (void *)(uintptr_t)lease->data;
-	fuse_lowlevel_notify_store(preload->source.session, (fuse_ino_t)node + 1, (off_t)offset,
-				   &pages, 0);
-}
-
 static bool preload_file(struct preload *preload, uint32_t node)
 {
 	uint64_t size = image_node(preload->source.image, node)->size;
@@ -94,7 +85,8 @@ static bool preload_file(struct preload *preload, uint32_t node)
 			return true;
 		if (reader_read(preload->source.reader, node, at, STEP, NULL, &lease))
 			continue; /* it has been logged; its neighbours may be well */
-		store(preload, node, at, &lease);
+		pages_store(preload->source.session, (fuse_ino_t)node + 1, at, lease.data,
+			    lease.size);
 		uint64_t got = lease.size;
 		reader_release(preload->source.reader, &lease);
 		if (!pace(preload, got))

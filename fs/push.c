@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* push.c - what a reader will ask for, by fuse_lowlevel_notify_store(); see push.h. */
+/* push.c - what a reader will ask for, before it does; see push.h. */
 #include "fs/push.h"
+
+#include "fs/pages.h"
 
 #include <sched.h>
 
@@ -29,9 +31,8 @@ void push_store(struct push *push, struct reader *reader, const struct read_next
 	struct read_lease lease;
 	if (!next->size || reader_read_next(reader, next, &lease))
 		return;
-	struct fuse_bufvec data = FUSE_BUFVEC_INIT(lease.size);
-	data.buf[0].mem = (void *)lease.data;
-	fuse_lowlevel_notify_store(push->session, next->node + 1, (off_t)next->offset, &data, 0);
+	pages_store(push->session, (fuse_ino_t)next->node + 1, next->offset, lease.data,
+		    lease.size);
 	reader_release(reader, &lease);
 }
 
