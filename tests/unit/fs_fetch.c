@@ -9,11 +9,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,6 +188,39 @@ Test(fs_fetch, io_uring)
 Test(fs_fetch, threads)
 {
 	check_engine(start_threads, "pread");
+}
+
+/* From now on this process may make rings and not enter them; false: there are no such filters. */
+static bool forbid_entering_rings(void)
+{
+	struct sock_filter filter[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_enter, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* Where a filter of system calls is in the way of io_uring, threads read. */
+Test(fs_fetch, io_uring_is_filtered)
+{
+	struct fixture f;
+	size_t size = AT_ONCE * ((size_t)20480 + FETCH_OVERHEAD);
+	uint8_t *memory = buffer_of(size);
+	if (!forbid_entering_rings()) {
+		fprintf(stderr, "skipped: no filters of system calls here\n");
+		free(memory);
+		return;
+	}
+	set_up(&f, 0, FETCH_DIRECT);
+	cr_assert_eq(fetch_start(f.fetch, memory, size), 0);
+	cr_assert_str_eq(fetch_engine(f.fetch), "pread");
+	check_ahead(&f, memory);
+	tear_down(&f);
+	free(memory);
 }
 
 struct counted {
