@@ -12,32 +12,18 @@ import signal
 import sys
 import tempfile
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
 import cases
 import emulated
 import group
 import models
 import report
 import runs
+from arguments import positive, some_of
 
 EXIT_FAILED = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-def one_of(known):
-    def parse(text):
-        words = text.split(",")
-        for word in words:
-            if word not in known:
-                raise argparse.ArgumentTypeError(f"'{word}': known are {', '.join(known)}")
-        return words
-    return parse
 
 
 def rates(text):
@@ -52,9 +38,9 @@ def parse(arguments):
                         "the disk to throttle (default: below BUILD, removed at the end)")
     parser.add_argument("--rates", type=rates, default=[90, 250], metavar="N,...",
                         help="speeds of storage in MB/s (default: 90,250)")
-    parser.add_argument("--cases", type=one_of([case.name for case in cases.CASES]), metavar="WORD,...",
+    parser.add_argument("--cases", type=some_of([case.name for case in cases.CASES]), metavar="WORD,...",
                         help="of " + ", ".join(case.name for case in cases.CASES) + " (default: all)")
-    parser.add_argument("--data", type=one_of(list(models.SHAPES)), default=list(models.SHAPES),
+    parser.add_argument("--data", type=some_of(list(models.SHAPES)), default=list(models.SHAPES),
                         metavar="WORD,...", help="u8, u4 (default: both)")
     parser.add_argument("--rounds", type=positive, help="of each case (default: 5)")
     parser.add_argument("--threads", type=positive, default=os.cpu_count(),

@@ -61,7 +61,7 @@ def machine(models, group_version, disk, rounds, threads, programs):
            "absent; the mount is new. Programs are cached.")
     yield (f"* {rounds} round{'s' if rounds > 1 else ''}; in each, plain file and mount take turns; figures are "
            "medians, ratios are of medians, and in brackets the smallest and the largest of a round.")
-    yield "* What is measured runs ahead of other programs (niceness, also of the session)."
+    yield "* What is measured runs ahead of other programs (niceness, also of its scheduling group)."
     for model in models:
         yield (f"* {model.data}: {model.name} shapes, {model.layers} layers: plain {size(model.plain_size)}, image "
                f"{size(model.image_size)}, so {model.ideal_ratio:.3f} of the bits is ideal. All files "

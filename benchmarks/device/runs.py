@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 
-from group import prefix, write
+import autogroup
+from group import prefix
 
 WAIT = 60  # seconds that a daemon may take to mount and to end
 NICENESS = -15  # of what is measured: a device has nothing else to do
@@ -31,8 +32,7 @@ def spawn(command, group=None, **options):
             group.join()
         os.setsid()
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        if os.path.exists("/proc/self/autogroup"):  # then priorities count within a session only
-            write("/proc/self/autogroup", str(NICENESS))
+        autogroup.write(NICENESS)
 
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ, LC_ALL="C.UTF-8"),
                             preexec_fn=enter, **options)

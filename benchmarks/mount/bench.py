@@ -12,16 +12,19 @@ import sys
 import tempfile
 from statistics import median
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+
+import autogroup
 import cases
 import data as data_sets
 import measure
 import report
 import systems
+from arguments import positive, some_of
 from data import Failed
 
 SYSTEMS = ("entrofs", "null", "plain", "odirect", "squashfuse", "squashfs", "erofs")
 MEASURED = ("gbps", "iops", "p50_us", "p99_us", "cpu_s_per_gb", "rss_mib", "first_byte_ms")
-AUTOGROUP = "/proc/self/autogroup"
 WEIGHT_OFFSET = 1 << 24  # behind all headers
 FIRST_BYTE = ("first-byte", "first-byte-cold", "first-weight-cold")
 
@@ -179,22 +182,6 @@ def is_chosen(name, arguments):
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in arguments.cases)
 
 
-def known(names):
-    def parse(text):
-        words = text.split(",")
-        for word in words:
-            if word not in names:
-                raise argparse.ArgumentTypeError(f"'{word}': known are {', '.join(names)}")
-        return words
-    return parse
-
-
-def positive(text):
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}': a number from 1 expected")
-    return int(text)
-
-
 def parse():
     parser = argparse.ArgumentParser(
         prog="mount.sh", description="Measures reading through a mount of entrofs next to a server that does "
@@ -206,9 +193,9 @@ def parse():
     parser.add_argument("--plots", metavar="DIR", help="write plots (SVG) there")
     parser.add_argument("--cases", type=lambda text: text.split(","), default=["*"], metavar="GLOB,...",
                         help="only these; --list names all")
-    parser.add_argument("--systems", type=known(SYSTEMS), metavar="NAME,...",
+    parser.add_argument("--systems", type=some_of(SYSTEMS), metavar="NAME,...",
                         help=f"only these, and in every case: of {', '.join(SYSTEMS)}")
-    parser.add_argument("--data", type=known(tuple(data_sets.BITS)), default=list(data_sets.BITS), metavar="NAME,...",
+    parser.add_argument("--data", type=some_of(tuple(data_sets.BITS)), default=list(data_sets.BITS), metavar="NAME,...",
                         help="u8, u4 or both (u8,u4)")
     parser.add_argument("--rounds", type=positive, help="measurements of each (5; 2 with --quick)")
     parser.add_argument("--mount-options", default="", metavar="WORD,...", help="for entrofs -o")
@@ -228,36 +215,21 @@ def parse():
     return arguments
 
 
-def read_autogroup():
-    """The nice value of this session among all; None where the kernel does not group processes by session."""
-    try:
-        with open(AUTOGROUP, encoding="ascii") as file:
-            return int(file.read().split()[-1])
-    except FileNotFoundError:
-        return None
-
-
-def write_autogroup(value):
-    with open(AUTOGROUP, "w", encoding="ascii") as file:
-        file.write(str(value))
-
-
 @contextlib.contextmanager
 def priority(increment):
-    """Adds to the nice value of this process and those it starts and, while it lasts, to that of the session: where
-    there is one, only sessions compete with others."""
-    before = read_autogroup() if increment else None
+    """Adds to the nice value of this process and those it starts and, while it lasts, to that of its scheduling group."""
+    before = autogroup.read() if increment else None
     try:
         os.nice(increment)
         if before is not None:
-            write_autogroup(max(-20, min(19, before + increment)))
+            autogroup.write(max(-20, min(19, before + increment)))
     except PermissionError as error:
         raise Failed(f"cannot add {increment} to the nice value: {error.strerror}") from None
     try:
         yield
     finally:
         if before is not None:
-            write_autogroup(before)
+            autogroup.write(before)
 
 
 def interrupted(number, _):

@@ -3,12 +3,12 @@
 
 How fast anything is, no test says.
 """
-import json
 import os
 import shutil
 import subprocess
-import tempfile
 import unittest
+
+from benchlib import Reported
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "benchmarks/decode")
@@ -21,22 +21,13 @@ def run(*arguments):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
 
 
-class Decode(unittest.TestCase):
+class Decode(Reported):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.json, cls.plot = (os.path.join(cls.folder.name, name) for name in ("d.json", "d.svg"))
+        cls.make_folder()
+        cls.plot = os.path.join(cls.folder, "report.svg")
         cls.done = run("--quick", "--rounds=1", f"--size={SIZE}", "--threads=2",
                        f"--json={cls.json}", f"--plot={cls.plot}")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def rows(self):
-        self.assertEqual(self.done.returncode, 0, self.done.stderr)
-        with open(self.json, encoding="utf-8") as file:
-            return json.load(file)
 
     def test_json_has_every_contest_once(self):
         rows = self.rows()

@@ -3,7 +3,6 @@
 
 How fast anything is, no test says.
 """
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 SCRIPT = os.path.join(ROOT, "benchmarks/mount.sh")
 sys.path.insert(0, os.path.join(ROOT, "benchmarks/mount"))
 
+from benchlib import Reported
 import cases  # pylint: disable=wrong-import-position
 import data
 import measure
@@ -48,7 +48,7 @@ def why_not():
     return None
 
 
-class Run(unittest.TestCase):
+class Run(Reported):
     """One run of the script, and what it says of each system."""
 
     @classmethod
@@ -56,19 +56,10 @@ class Run(unittest.TestCase):
         reason = why_not()
         if reason:
             raise unittest.SkipTest(reason)
-        cls.folder = tempfile.TemporaryDirectory(dir=BUILD, prefix="bench-test.")
-        cls.json, cls.plots = (os.path.join(cls.folder.name, name) for name in ("m.json", "plots"))
-        cls.done = run("--quick", "--rounds=1", f"--work={cls.folder.name}/work", f"--json={cls.json}",
+        cls.make_folder(dir=BUILD, prefix="bench-test.")
+        cls.plots = os.path.join(cls.folder, "plots")
+        cls.done = run("--quick", "--rounds=1", f"--work={cls.folder}/work", f"--json={cls.json}",
                        f"--plots={cls.plots}", "--cases=" + ",".join([*CHOSEN, "first-byte*"]))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def rows(self):
-        self.assertEqual(self.done.returncode, 0, self.done.stderr)
-        with open(self.json, encoding="utf-8") as file:
-            return json.load(file)
 
     def test_rows_have_the_documented_keys(self):
         for row in self.rows():
@@ -115,14 +106,14 @@ class Run(unittest.TestCase):
 
     def test_nothing_stays_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
-            self.assertNotIn(self.folder.name, file.read())
-        self.assertEqual(os.listdir(os.path.join(self.folder.name, "work", "u8-quick", "files")), ["data"])
+            self.assertNotIn(self.folder, file.read())
+        self.assertEqual(os.listdir(os.path.join(self.folder, "work", "u8-quick", "files")), ["data"])
 
     def test_an_interrupted_run_cleans_up(self):
         """Also if the signal comes twice, as from timeout(1): a second one once left mounts behind."""
         self.rows()
         temporary = tempfile.mkdtemp(dir=BUILD, prefix="bench-test.")
-        process = subprocess.Popen([SCRIPT, "--build", BUILD, "--quick", f"--work={self.folder.name}/work", "--rounds=99",
+        process = subprocess.Popen([SCRIPT, "--build", BUILD, "--quick", f"--work={self.folder}/work", "--rounds=99",
                                     "--data=u8", "--cases=seq-cold-1m"], env=dict(os.environ, TMPDIR=temporary),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for line in process.stderr:
