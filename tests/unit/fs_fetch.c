@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -250,21 +251,23 @@ static int await_counted(void *done)
 
 /* Reads end while the thread that asked for them cannot run, nor return from the kernel: as it may
  * be waiting there for a page that somebody else fills from these reads. Here it waits as the
- * parent of a vfork(). */
+ * parent of a vfork(); what is counted lies in shared memory, as an emulator may fork instead. */
 Test(fs_fetch, whose_asker_is_stuck)
 {
 	enum { STACK = 65536, SIZE = 40960 };
 	static struct counted reads[COUNTED];
 	struct fixture f;
-	_Atomic unsigned done = 0;
+	_Atomic unsigned *done =
+	    mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint8_t *memory = buffer_of(COUNTED * ((size_t)SIZE + FETCH_OVERHEAD)),
 		*stack = malloc(STACK);
 	int status = -1;
+	cr_assert_neq(done, MAP_FAILED);
 	set_up(&f, 0, FETCH_DIRECT);
 	cr_assert_eq(fsync(f.fd), 0);
 	cr_assert_eq(fetch_start(f.fetch, NULL, 0), 0);
 	for (unsigned i = 0; i < COUNTED; i++) {
-		reads[i] = (struct counted){.done = &done};
+		reads[i] = (struct counted){.done = done};
 		reads[i].request = (struct fetch_request){
 		    i * (uint64_t)SIZE, SIZE, memory + i * ((size_t)SIZE + FETCH_OVERHEAD), count,
 		    NULL};
@@ -273,11 +276,12 @@ Test(fs_fetch, whose_asker_is_stuck)
 	}
 	fetch_ahead(f.fetch, &reads[0].request);
 	pid_t child =
-	    clone(await_counted, stack + STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)&done);
+	    clone(await_counted, stack + STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)done);
 	cr_assert_gt(child, 0);
 	cr_assert_eq(waitpid(child, &status, 0), child);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "only %u reads were done", done);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "only %u reads were done", *done);
 	tear_down(&f);
+	munmap(done, sizeof(*done));
 	free(stack);
 	free(memory);
 }
