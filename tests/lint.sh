@@ -58,7 +58,7 @@ tidy() {
 }
 cpp_check() {
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem -I. -D__BYTE_ORDER__=1 -D__ORDER_LITTLE_ENDIAN__=1 \
+		--suppress=missingIncludeSystem -I. -D__BYTE_ORDER__=1 -D__ORDER_LITTLE_ENDIAN__=1 -D__cppcheck__=1 \
 		-j"$(nproc)" codec image quantizer mkfs fs runtime-demo
 }
 

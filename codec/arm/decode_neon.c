@@ -19,6 +19,7 @@
  * ends 16 past its end at the latest. Of a bitmap, the word that begins where the node's bits end
  * may be fetched in vain: 16 bytes from there on. Sixteen indices read 16 bytes.
  */
+#include "codec/byte_table.h"
 #include "codec/kernels.h"
 #include "codec/words.h"
 
@@ -34,33 +35,18 @@ _Static_assert(2 * WIDTH <= CODEC_LIST_SLACK, "a group may run on by that much")
  * eight elements is whose bits are m. The cursors stand in the middle of the 16: at their places
  * behind these eight elements (behind[]), or before them (ahead[]).
  */
-#define BIT(m, i)   ((uint64_t)(m) >> (i)&1)
-#define ONES2(m)    (BIT(m, 0) + BIT(m, 1))
-#define ONES4(m)    (ONES2(m) + ONES2((m) >> 2))
-#define ONES8(m)    (ONES4(m) + ONES4((m) >> 4))
-#define BELOW(m, i) ONES8((m) & ((1 << (i)) - 1))
+#define BELOW(m, i) ONES((m) & ((1 << (i)) - 1))
 #define AHEAD(m, i) ((BIT(m, i) ? 8 + BELOW(m, i) : 24 + (i)-BELOW(m, i)) << 8 * (i))
 #define BEHIND(m, i)                                                                               \
-	((BIT(m, i) ? 8 + BELOW(m, i) - ONES8(m) : 16 + (i)-BELOW(m, i) + ONES8(m)) << 8 * (i))
-#define ENTRY(which, m)                                                                            \
+	((BIT(m, i) ? 8 + BELOW(m, i) - ONES(m) : 16 + (i)-BELOW(m, i) + ONES(m)) << 8 * (i))
+#define EIGHT(which, m)                                                                            \
 	(which(m, 0) | which(m, 1) | which(m, 2) | which(m, 3) | which(m, 4) | which(m, 5) |       \
 	 which(m, 6) | which(m, 7))
-#define ENTRIES4(which, m)                                                                         \
-	ENTRY(which, m), ENTRY(which, (m) + 1), ENTRY(which, (m) + 2), ENTRY(which, (m) + 3)
-#define ENTRIES16(which, m)                                                                        \
-	ENTRIES4(which, m), ENTRIES4(which, (m) + 4), ENTRIES4(which, (m) + 8),                    \
-	    ENTRIES4(which, (m) + 12)
-#define ENTRIES64(which, m)                                                                        \
-	ENTRIES16(which, m), ENTRIES16(which, (m) + 16), ENTRIES16(which, (m) + 32),               \
-	    ENTRIES16(which, (m) + 48)
-#define ENTRIES(which)                                                                             \
-	{                                                                                          \
-		ENTRIES64(which, 0), ENTRIES64(which, 64), ENTRIES64(which, 128),                  \
-		    ENTRIES64(which, 192)                                                          \
-	}
+#define AHEADS(m)  EIGHT(AHEAD, m)
+#define BEHINDS(m) EIGHT(BEHIND, m)
 
-static const uint64_t behind[256] __attribute__((aligned(64))) = ENTRIES(BEHIND);
-static const uint64_t ahead[256] __attribute__((aligned(64))) = ENTRIES(AHEAD);
+static const uint64_t behind[256] __attribute__((aligned(64))) = BYTE_TABLE(BEHINDS);
+static const uint64_t ahead[256] __attribute__((aligned(64))) = BYTE_TABLE(AHEADS);
 
 /* Whole words within the node's bits, and one more, which starts where they end at the latest. */
 static inline size_t count_ones(const uint8_t *coded, size_t position, size_t count)

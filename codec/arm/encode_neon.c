@@ -7,6 +7,7 @@
  * core. Pack: neighbours are joined in twos, fours and eights by moving the upper one down.
  */
 #include "codec/bit_writer.h"
+#include "codec/byte_table.h"
 #include "codec/kernels.h"
 #include "codec/separations.h"
 
@@ -18,14 +19,7 @@ static inline size_t popcount(uint64_t word)
 }
 
 /* By table: the way to CNT and back is long. */
-#define ONES2(m) ((m)&1) + ((m) >> 1 & 1)
-#define ONES4(m) ONES2(m) + ONES2((m) >> 2)
-#define ONES8(m) (uint8_t)(ONES4(m) + ONES4((m) >> 4))
-#define ROW4(m)  ONES8(m), ONES8((m) + 1), ONES8((m) + 2), ONES8((m) + 3)
-#define ROW16(m) ROW4(m), ROW4((m) + 4), ROW4((m) + 8), ROW4((m) + 12)
-#define ROW64(m) ROW16(m), ROW16((m) + 16), ROW16((m) + 32), ROW16((m) + 48)
-
-static const uint8_t ones_of[256] = {ROW64(0), ROW64(64), ROW64(128), ROW64(192)};
+static const uint8_t ones_of[256] = BYTE_TABLE(ONES);
 
 static inline size_t popcount8(unsigned mask)
 {
