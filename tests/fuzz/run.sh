@@ -4,7 +4,8 @@
 #
 #   tests/fuzz/run.sh SECONDS [TARGET...]
 #
-# What it finds new is kept in build/fuzz/TARGET.corpus; a crash leaves its input there and ends with 1.
+# As many at a time as there are processors. What one finds new is kept in build/fuzz/TARGET.corpus; a crash
+# leaves its input there, and the exit status is not 0.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,11 +28,19 @@ for name in "${targets[@]}"; do
 	make CC=clang BUILD=$build CFLAGS="$flags" "$build/tests/fuzz/$name.o"
 	clang -fsanitize=fuzzer,address,undefined -o "$build/fuzz-$name" "$build/tests/fuzz/$name.o" \
 		"${libraries[@]}" -lzstd -lisal -lcrypto -ljansson -lm -pthread
-	mkdir -p "$build/$name.corpus"
-	dictionary=()
-	[ ! -e "tests/fuzz/$name.dict" ] || dictionary=(-dict="tests/fuzz/$name.dict")
-	echo "fuzz: $name for $seconds s"
-	"$build/fuzz-$name" "${dictionary[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
-		-verbosity=0 -artifact_prefix="$build/$name." \
-		"$build/$name.corpus" "tests/fuzz/corpus/$name"
 done
+
+fuzz() { # NAME
+	local dictionary=() status=0
+	mkdir -p "$build/$1.corpus"
+	[ ! -e "tests/fuzz/$1.dict" ] || dictionary=(-dict="tests/fuzz/$1.dict")
+	"$build/fuzz-$1" "${dictionary[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
+		-verbosity=0 -artifact_prefix="$build/$1." \
+		"$build/$1.corpus" "tests/fuzz/corpus/$1" > "$build/$1.log" 2>&1 || status=$?
+	echo "fuzz: $1 for $seconds s"
+	cat "$build/$1.log"
+	return $status
+}
+export -f fuzz
+export build seconds
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}'
