@@ -42,7 +42,7 @@ struct decoder {
 	struct image *image;
 	struct stats *stats;
 	_Atomic uint32_t picoseconds; /* to decode a byte, about */
-	_Atomic unsigned busy;        /* threads that decode */
+	_Atomic unsigned requests;    /* under way */
 	unsigned helper_count;
 	struct helper helpers[WORKERS_MAX];
 	pthread_mutex_t lock; /* of the rest */
@@ -59,10 +59,21 @@ int decoder_create(struct decoder **decoder, struct image *image, struct stats *
 	new->image = image;
 	new->stats = stats;
 	atomic_init(&new->picoseconds, 0);
+	atomic_init(&new->requests, 0);
 	pthread_mutex_init(&new->lock, NULL);
 	pthread_cond_init(&new->more, NULL);
 	*decoder = new;
 	return 0;
+}
+
+enum { CACHE_LINE = 64 };
+
+/* Asks for stored bytes that storage has just put into memory: the first look at them, which is all
+ * over a block, would wait for each of their lines. */
+static void prefetch(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i += CACHE_LINE)
+		__builtin_prefetch(bytes + i, 0, 3);
 }
 
 /* Blocks [first, end) of a run, by one thread. */
@@ -74,12 +85,17 @@ static int decode_blocks(struct decoder *decoder, const struct decode_run *run, 
 	uint64_t start = image_block(image, run->stream, run->first).offset;
 	uint64_t from = image_block(image, run->stream, first).offset;
 	const uint8_t *stored = run->stored + (from - start);
+	size_t size = image_block(image, run->stream, first).stored_size;
+	prefetch(stored, size);
 	for (uint64_t i = first; i < end; i++) {
 		uint8_t *raw = run->raw + ((i - run->first) << log2);
+		size_t next = i + 1 < end ? image_block(image, run->stream, i + 1).stored_size : 0;
+		prefetch(stored + size, next);
 		int error = image_decode_block(image, run->stream, i, stored, raw, scratch, diag);
 		if (error)
 			return error;
-		stored += image_block(image, run->stream, i).stored_size;
+		stored += size;
+		size = next;
 	}
 	return 0;
 }
@@ -90,7 +106,6 @@ static int take_part(struct decoder *decoder, struct shared_run *shared,
 {
 	const struct decode_run *run = shared->run;
 	int error = 0;
-	atomic_fetch_add(&decoder->busy, 1);
 	while (!error) {
 		uint64_t group = atomic_fetch_add(&shared->next, 1);
 		if (group >= shared->groups)
@@ -99,7 +114,6 @@ static int take_part(struct decoder *decoder, struct shared_run *shared,
 		uint64_t end = last - first < GROUP ? last : first + GROUP;
 		error = decode_blocks(decoder, run, first, end, scratch, diag);
 	}
-	atomic_fetch_sub(&decoder->busy, 1);
 	return error;
 }
 
@@ -181,15 +195,26 @@ void decoder_destroy(struct decoder *decoder)
 	free(decoder);
 }
 
+void decoder_begin_request(struct decoder *decoder)
+{
+	atomic_fetch_add(&decoder->requests, 1);
+}
+
+void decoder_end_request(struct decoder *decoder)
+{
+	atomic_fetch_sub(&decoder->requests, 1);
+}
+
 /* Threads to wake for a run of so many bytes: those that are idle and would have enough to do. */
 static unsigned helpers_for(struct decoder *decoder, uint64_t size)
 {
-	unsigned busy = atomic_load(&decoder->busy);
+	unsigned requests = atomic_load(&decoder->requests), workers = decoder->helper_count + 1;
 	uint64_t time = size * atomic_load(&decoder->picoseconds) / 1000;
 	uint64_t shares = time / SHARE_MIN;
-	if (shares < 2 || busy >= decoder->helper_count + 1)
+	if (shares < 2 || requests >= workers)
 		return 0;
-	unsigned idle = decoder->helper_count - busy;
+	/* One of the requests, if they are counted, is this one. */
+	unsigned idle = workers - (requests ? requests : 1);
 	return shares - 1 < idle ? (unsigned)shares - 1 : idle;
 }
 
@@ -206,9 +231,7 @@ static int run_alone(struct decoder *decoder, const struct decode_run *run, uint
 		     struct image_scratch *scratch, struct image_diag *diag)
 {
 	uint64_t start = stats_now();
-	atomic_fetch_add(&decoder->busy, 1);
 	int error = decode_blocks(decoder, run, run->first, run->first + run->count, scratch, diag);
-	atomic_fetch_sub(&decoder->busy, 1);
 	note_speed(decoder, size, stats_now() - start);
 	return error;
 }

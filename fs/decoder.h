@@ -22,6 +22,13 @@ void decoder_start(struct decoder *decoder, unsigned workers);
 /* No run may be under way. NULL does nothing. */
 void decoder_destroy(struct decoder *decoder);
 
+/*
+ * A request begins, or ends: from fetching what it will decode to sending its reply, it needs a
+ * processor or will soon. Threads are woken to share a run only as far as requests leave them idle.
+ */
+void decoder_begin_request(struct decoder *decoder);
+void decoder_end_request(struct decoder *decoder);
+
 /* Whole blocks [first, first + count) of a stream whose index the caller holds. */
 struct decode_run {
 	uint32_t stream;

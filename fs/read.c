@@ -287,11 +287,13 @@ static int read_range(struct reader *reader, uint32_t node, uint64_t offset, siz
 	struct read_buffer *buffer = take_buffer(reader, size);
 	if (!buffer)
 		return -ENOMEM;
+	decoder_begin_request(reader->decoder);
+	struct read_lease made = {buffer->data, size, buffer};
 	int error = read_pieces(reader, node, offset, buffer->data, size, in_order, &buffer->work);
 	if (error)
-		push_buffer(reader, buffer);
+		reader_release(reader, &made);
 	else
-		*lease = (struct read_lease){buffer->data, size, buffer};
+		*lease = made;
 	return error;
 }
 
@@ -332,8 +334,10 @@ int reader_read_next(struct reader *reader, const struct read_next *next, struct
 
 void reader_release(struct reader *reader, struct read_lease *lease)
 {
-	if (lease->buffer)
+	if (lease->buffer) {
+		decoder_end_request(reader->decoder);
 		push_buffer(reader, lease->buffer);
+	}
 	*lease = (struct read_lease){0};
 }
 

@@ -33,7 +33,9 @@ struct slots {
 	pthread_mutex_t lock; /* of everything but what held slots hold */
 	struct entry *entries;
 	struct entry **buckets;
-	struct queue finished, kept; /* reused in this order */
+	struct queue
+	    finished;      /* reused first, the newest of them: it is still in the CPU's caches */
+	struct queue kept; /* reused when there are no others, the oldest first */
 	uint8_t *memory;
 	size_t slot_size;
 	unsigned count, bucket_mask;
@@ -78,6 +80,8 @@ int slots_create(struct slots **slots, size_t slot_size, unsigned count)
 		free(new);
 		return -ENOMEM;
 	}
+	if (new->memory)
+		madvise(new->memory, slot_size * count, MADV_HUGEPAGE);
 	pthread_mutex_init(&new->lock, NULL);
 	for (unsigned i = 0; i < count; i++) {
 		struct entry *entry = &new->entries[i];
@@ -156,7 +160,7 @@ static enum slots_state await(struct slots *slots, struct entry *entry)
 /* The slot least worth keeping, now under this key; NULL if all are held. */
 static struct entry *reuse(struct slots *slots, struct slots_key key)
 {
-	struct entry *entry = slots->finished.oldest ? slots->finished.oldest : slots->kept.oldest;
+	struct entry *entry = slots->finished.newest ? slots->finished.newest : slots->kept.oldest;
 	if (!entry)
 		return NULL;
 	if (entry->content != FREE)
