@@ -46,10 +46,10 @@ def drop(paths, what="1"):
 
 
 def bring_to(state, system):
+    """Also what is to be in memory is dropped first: how fast a page can be copied depends on where it happens to lie."""
+    drop([path for path in (system.path, system.image) if path])
     if state == WARM:
         read_through(system.path)
-        return
-    drop([path for path in (system.path, system.image) if path])
     if state == IMAGE and system.image:
         read_through(system.image)
 
