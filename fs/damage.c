@@ -17,14 +17,15 @@ enum {
 	TENSOR_SHOWN = 512, /* bytes of a tensor's name */
 };
 
-/* The name of the tensor that a stream belongs to, empty if there is none. */
-static struct image_name tensor_of(const struct image *image, uint32_t stream)
+/* The name of the tensor that a piece belongs to, empty if there is none. */
+static struct image_name tensor_of(const struct image *image, const struct efs_piece *piece)
 {
 	uint32_t count = image_catalog(image)->tensor_count;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && piece->kind != EFS_PIECE_BLOB; i++) {
 		const struct efs_tensor *tensor = image_tensor(image, i);
-		if (stream >= tensor->first_stream &&
-		    stream - tensor->first_stream < tensor->stream_count)
+		if (piece->kind == EFS_PIECE_STREAM
+			? piece->source - tensor->first_stream < tensor->stream_count
+			: image_transcode(image, piece->source)->tensor == i)
 			return image_string(image, tensor->name);
 	}
 	return (struct image_name){.text = ""};
@@ -35,9 +36,7 @@ int damage_report(const struct damage *damage)
 	const char *reason = damage->diag.text[0] ? damage->diag.text : strerror(-damage->error);
 	char path[PATH_SIZE];
 	image_path(damage->image, damage->node, path, sizeof(path));
-	struct image_name name = {.text = ""};
-	if (damage->piece->kind == EFS_PIECE_STREAM)
-		name = tensor_of(damage->image, damage->piece->source);
+	struct image_name name = tensor_of(damage->image, damage->piece);
 	if (name.size > TENSOR_SHOWN)
 		name.size = TENSOR_SHOWN;
 	log_limited("'%s': cannot read '%s': %s%.*s%s%s", damage->image_name, path,

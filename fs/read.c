@@ -11,6 +11,7 @@
 #include "fs/ahead.h"
 #include "fs/damage.h"
 #include "fs/streams.h"
+#include "image/transcode.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,6 +28,7 @@ struct read_buffer {
 	struct streams_work work;
 	uint8_t *data;
 	size_t capacity; /* bytes of data */
+	uint8_t *source; /* TRANSCODE_SOURCE_MAX bytes, once needed */
 };
 
 struct reader {
@@ -94,6 +96,7 @@ static void destroy_buffer(struct read_buffer *buffer)
 {
 	streams_work_free(&buffer->work);
 	free(buffer->data);
+	free(buffer->source);
 	free(buffer);
 }
 
@@ -214,33 +217,81 @@ static bool walk_next(struct walk *walk, struct stretch *stretch)
 	return true;
 }
 
-static int read_stretch(struct reader *reader, const struct stretch *stretch, uint8_t *to,
-			bool in_order, struct streams_work *work, struct image_diag *diag)
+static int read_stream(struct reader *reader, const struct transcode_source *source, uint8_t *to,
+		       bool in_order, struct streams_work *work, struct image_diag *diag)
 {
-	uint32_t source = stretch->piece->source;
-	if (stretch->piece->kind == EFS_PIECE_BLOB) {
-		ssize_t got = image_read_blob(reader->image, source, stretch->from, to,
-					      (size_t)stretch->size, work->scratch, diag);
-		return got < 0 ? (int)got : 0;
-	}
-	int error = image_hold_index(reader->image, source, diag);
+	int error = image_hold_index(reader->image, source->stream, diag);
 	if (error)
 		return error;
-	error = streams_read(reader->streams, source, stretch->from, to, (size_t)stretch->size,
-			     in_order, work, diag);
-	image_release_index(reader->image, source);
+	error = streams_read(reader->streams, source->stream, source->offset, to,
+			     (size_t)source->size, in_order, work, diag);
+	image_release_index(reader->image, source->stream);
 	return error;
 }
 
-/* Fills data[0..size) from the file's pieces; the range lies within it. */
-static int read_pieces(struct reader *reader, uint32_t node, uint64_t offset, uint8_t *data,
-		       size_t size, bool in_order, struct streams_work *work)
+/* Part by part, so that what the numbers are made of is still in the processor's cache. */
+static int read_transcode(struct reader *reader, const struct stretch *stretch, uint8_t *to,
+			  bool in_order, struct read_buffer *buffer, struct image_diag *diag)
 {
+	uint32_t number = stretch->piece->source;
+	uint64_t at = stretch->from, end = stretch->from + stretch->size;
+	if (!buffer->source)
+		buffer->source = aligned_alloc(PAGE_ALIGN, TRANSCODE_SOURCE_MAX);
+	if (!buffer->source)
+		return -ENOMEM;
+	while (at < end) {
+		uint64_t rest = TRANSCODE_PART - at % TRANSCODE_PART;
+		size_t part = (size_t)(rest < end - at ? rest : end - at);
+		struct transcode_source source = transcode_source(reader->image, number, at, part);
+		int error =
+		    read_stream(reader, &source, buffer->source, in_order, &buffer->work, diag);
+		if (error)
+			return error;
+		transcode(reader->image, number, at, part, buffer->source, to);
+		at += part;
+		to += part;
+	}
+	return 0;
+}
+
+/* What a stretch of a stream or transcode is made of. */
+static struct transcode_source source_of(const struct image *image, const struct stretch *stretch)
+{
+	if (stretch->piece->kind == EFS_PIECE_TRANSCODE)
+		return transcode_source(image, stretch->piece->source, stretch->from,
+					stretch->size);
+	return (struct transcode_source){stretch->piece->source, stretch->from, stretch->size};
+}
+
+static int read_stretch(struct reader *reader, const struct stretch *stretch, uint8_t *to,
+			bool in_order, struct read_buffer *buffer, struct image_diag *diag)
+{
+	struct streams_work *work = &buffer->work;
+	struct transcode_source source;
+	ssize_t got;
+	switch (stretch->piece->kind) {
+	case EFS_PIECE_BLOB:
+		got = image_read_blob(reader->image, stretch->piece->source, stretch->from, to,
+				      (size_t)stretch->size, work->scratch, diag);
+		return got < 0 ? (int)got : 0;
+	case EFS_PIECE_STREAM:
+		source = source_of(reader->image, stretch);
+		return read_stream(reader, &source, to, in_order, work, diag);
+	default:
+		return read_transcode(reader, stretch, to, in_order, buffer, diag);
+	}
+}
+
+/* Fills buffer->data[0..size) from the file's pieces; the range lies within it. */
+static int read_pieces(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
+		       bool in_order, struct read_buffer *buffer)
+{
+	uint8_t *data = buffer->data;
 	struct walk walk = walk_range(reader->image, node, offset, size);
 	struct stretch stretch;
 	while (walk_next(&walk, &stretch)) {
 		struct image_diag diag = {""};
-		int error = read_stretch(reader, &stretch, data, in_order, work, &diag);
+		int error = read_stretch(reader, &stretch, data, in_order, buffer, &diag);
 		if (error) {
 			struct damage damage = {
 			    reader->image, reader->options.name, node, stretch.piece, error, diag};
@@ -263,12 +314,14 @@ static void fetch_ahead_of(struct reader *reader, uint32_t node, const struct ah
 	struct stretch stretch;
 	struct image_diag diag;
 	while (walk_next(&walk, &stretch)) {
-		uint32_t source = stretch.piece->source;
-		if (stretch.piece->kind != EFS_PIECE_STREAM ||
-		    image_hold_index(reader->image, source, &diag))
+		if (stretch.piece->kind == EFS_PIECE_BLOB)
 			continue;
-		segments_ahead(reader->segments, source, stretch.from, stretch.from + stretch.size);
-		image_release_index(reader->image, source);
+		struct transcode_source source = source_of(reader->image, &stretch);
+		if (image_hold_index(reader->image, source.stream, &diag))
+			continue;
+		segments_ahead(reader->segments, source.stream, source.offset,
+			       source.offset + source.size);
+		image_release_index(reader->image, source.stream);
 	}
 }
 
@@ -289,7 +342,7 @@ static int read_range(struct reader *reader, uint32_t node, uint64_t offset, siz
 		return -ENOMEM;
 	decoder_begin_request(reader->decoder);
 	struct read_lease made = {buffer->data, size, buffer};
-	int error = read_pieces(reader, node, offset, buffer->data, size, in_order, &buffer->work);
+	int error = read_pieces(reader, node, offset, size, in_order, buffer);
 	if (error)
 		reader_release(reader, &made);
 	else

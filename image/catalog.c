@@ -26,11 +26,10 @@ static int find_arrays(struct catalog *catalog, uint64_t size, struct image_diag
 	total += (uint64_t)header->shard_count * sizeof(struct efs_string);
 	total += (uint64_t)header->dim_count * sizeof(uint64_t);
 	total += (uint64_t)header->param_count * sizeof(struct efs_param);
+	total += (uint64_t)header->transcode_count * sizeof(struct efs_transcode);
 	total += header->string_size;
 	if (total != size)
 		return image_fail(diag, -EUCLEAN, "catalog: its counts contradict its size");
-	if (header->reserved)
-		return image_fail(diag, -EUCLEAN, "catalog: a reserved field is not zero");
 	catalog->header = header;
 	catalog->nodes = (const void *)at;
 	at += (uint64_t)header->node_count * sizeof(struct efs_node);
@@ -48,6 +47,8 @@ static int find_arrays(struct catalog *catalog, uint64_t size, struct image_diag
 	at += (uint64_t)header->dim_count * sizeof(uint64_t);
 	catalog->params = (const void *)at;
 	at += (uint64_t)header->param_count * sizeof(struct efs_param);
+	catalog->transcodes = (const void *)at;
+	at += (uint64_t)header->transcode_count * sizeof(struct efs_transcode);
 	catalog->strings = (const void *)at;
 	return 0;
 }
@@ -206,6 +207,8 @@ int efs_catalog_parse(struct catalog *catalog, uint8_t *raw, uint64_t size,
 		err = efs_catalog_check_tree(catalog, diag);
 	if (!err)
 		err = efs_catalog_check_tensors(catalog, diag);
+	if (!err)
+		err = efs_catalog_check_transcodes(catalog, diag);
 	return err;
 }
 

@@ -26,6 +26,7 @@ struct catalog {
 	const struct efs_string *shards;
 	const uint64_t *dims;
 	const struct efs_param *params;
+	const struct efs_transcode *transcodes;
 	const char *strings;
 	uint64_t *piece_starts; /* malloc'ed: each piece's offset within its file, bytes */
 };
@@ -50,17 +51,25 @@ static inline uint64_t stream_blocks(const struct efs_stream *stream)
 	return (stream->raw_size >> stream->block_log2) + ((stream->raw_size & mask) != 0);
 }
 
+/* Elements of a tensor; -1 if they are beyond 64 bits. */
+int efs_tensor_count(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *count);
+
 /* Decoded bytes of a tensor's data, from its shape; -1 if they are beyond INT64_MAX. */
 int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size);
 
 /* Bytes of one element; 0 for an unknown dtype. */
 unsigned efs_dtype_size(uint8_t dtype);
 
+/* Whether it is one of the numbers that can be quantized. */
+int efs_dtype_is_float(uint8_t dtype);
+
 /* --- parts of efs_catalog_parse(), in files of their own
  * ------------------------------------------ */
 
 int efs_catalog_check_tree(struct catalog *catalog, struct image_diag *diag); /* catalog_tree.c */
 int efs_catalog_check_tensors(const struct catalog *catalog, struct image_diag *diag);
+/* catalog_transcodes.c; after the tensors */
+int efs_catalog_check_transcodes(const struct catalog *catalog, struct image_diag *diag);
 
 /* --- extents ---------------------------------------------------------------------------------- */
 

@@ -74,6 +74,10 @@ static const char *piece_fault(const struct catalog *catalog, const struct efs_p
 		if (piece->source >= catalog->header->blob_count)
 			return "a piece names a blob that does not exist";
 		size = catalog->blobs[piece->source].raw_size;
+	} else if (piece->kind == EFS_PIECE_TRANSCODE) {
+		if (piece->source >= catalog->header->transcode_count)
+			return "a piece names a transcode that does not exist";
+		size = catalog->transcodes[piece->source].raw_size;
 	} else {
 		return "a piece is of an unknown kind";
 	}
@@ -163,18 +167,27 @@ unsigned efs_dtype_size(uint8_t dtype)
 	return dtype < EFS_DTYPE_END ? sizes[dtype] : 0;
 }
 
-int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size)
+int efs_tensor_count(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *count)
 {
-	uint64_t count = 1;
 	int empty = 0;
 
+	*count = 1;
 	for (unsigned i = 0; i < tensor->rank; i++)
 		empty |= !dims[i];
 	for (unsigned i = 0; i < tensor->rank && !empty; i++)
-		if (__builtin_mul_overflow(count, dims[i], &count))
+		if (__builtin_mul_overflow(*count, dims[i], count))
 			return -1;
 	if (empty)
-		count = 0;
+		*count = 0;
+	return 0;
+}
+
+int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, uint64_t *size)
+{
+	uint64_t count;
+
+	if (efs_tensor_count(tensor, dims, &count))
+		return -1;
 	if (tensor->bits == 4)
 		count = count / 2 + count % 2;
 	else if (!tensor->bits &&
@@ -184,7 +197,7 @@ int efs_tensor_raw_size(const struct efs_tensor *tensor, const uint64_t *dims, u
 	return count <= INT64_MAX ? 0 : -1;
 }
 
-static int is_float(uint8_t dtype)
+int efs_dtype_is_float(uint8_t dtype)
 {
 	return dtype == EFS_F16 || dtype == EFS_BF16 || dtype == EFS_F32 || dtype == EFS_F64;
 }
@@ -198,7 +211,7 @@ static const char *quantization_fault(const struct catalog *catalog,
 		return "its bits are neither 4 nor 8 nor 0";
 	if (tensor->scheme > EFS_CONSTANT || (tensor->bits == 0) != (tensor->scheme == EFS_KEPT))
 		return "its scheme contradicts its bits";
-	if (tensor->bits && !is_float(tensor->source_dtype))
+	if (tensor->bits && !efs_dtype_is_float(tensor->source_dtype))
 		return "its codes stand for numbers that are no floats";
 	if (tensor->first_param > catalog->header->param_count ||
 	    tensor->param_count > catalog->header->param_count - tensor->first_param)

@@ -56,6 +56,7 @@ void efs_catalog_writer_free(struct catalog_writer *catalog)
 	efs_buffer_free(&catalog->shards);
 	efs_buffer_free(&catalog->dims);
 	efs_buffer_free(&catalog->params);
+	efs_buffer_free(&catalog->transcodes);
 	efs_buffer_free(&catalog->strings);
 	efs_buffer_free(&catalog->paths);
 	free(catalog->slots);
@@ -247,6 +248,15 @@ int efs_catalog_writer_add_tensor(struct catalog_writer *catalog,
 	return err;
 }
 
+int efs_catalog_writer_add_transcode(struct catalog_writer *catalog,
+				     const struct efs_transcode *record, uint32_t *transcode,
+				     struct image_diag *diag)
+{
+	if (record->tensor >= count_of(&catalog->tensors, sizeof(struct efs_tensor)))
+		return image_fail(diag, -EINVAL, "a transcode's tensor does not exist");
+	return add_records(&catalog->transcodes, record, sizeof(*record), 1, transcode, diag);
+}
+
 /* --- layout ----------------------------------------------------------------------------------- */
 
 /* What comparing two children takes: the name itself, as qsort() passes no context. */
@@ -363,10 +373,11 @@ static int lay_out(struct catalog_writer *catalog, struct buffer *raw, struct bu
 	    .dim_count = count_of(&catalog->dims, sizeof(uint64_t)),
 	    .param_count = count_of(&catalog->params, sizeof(struct efs_param)),
 	    .string_size = (uint32_t)catalog->strings.size,
+	    .transcode_count = count_of(&catalog->transcodes, sizeof(struct efs_transcode)),
 	};
-	const struct buffer *rest[] = {pieces,           &catalog->tensors, &catalog->streams,
-				       &catalog->blobs,  &catalog->shards,  &catalog->dims,
-				       &catalog->params, &catalog->strings};
+	const struct buffer *rest[] = {pieces,           &catalog->tensors,    &catalog->streams,
+				       &catalog->blobs,  &catalog->shards,     &catalog->dims,
+				       &catalog->params, &catalog->transcodes, &catalog->strings};
 	uint32_t *order = calloc(header.node_count, sizeof(*order));
 	int err = order ? efs_buffer_add(raw, &header, sizeof(header)) : -ENOMEM;
 

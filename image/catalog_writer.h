@@ -33,6 +33,7 @@ struct catalog_writer {
 	struct buffer shards;  /* efs_string */
 	struct buffer dims;
 	struct buffer params;
+	struct buffer transcodes; /* efs_transcode */
 	struct buffer strings;
 	struct buffer paths; /* of the tensors' files, NUL-terminated */
 	uint32_t *slots;     /* hash table of node numbers by parent and name; 0: free */
@@ -47,6 +48,10 @@ int efs_catalog_writer_add_file(struct catalog_writer *catalog, const char *path
 				struct image_diag *diag);
 int efs_catalog_writer_add_tensor(struct catalog_writer *catalog,
 				  const struct image_tensor_spec *spec, struct image_diag *diag);
+
+int efs_catalog_writer_add_transcode(struct catalog_writer *catalog,
+				     const struct efs_transcode *record, uint32_t *transcode,
+				     struct image_diag *diag);
 
 /* Lays out the raw catalog in *raw (empty before; the caller frees it). */
 int efs_catalog_writer_finish(struct catalog_writer *catalog, struct buffer *raw,

@@ -92,12 +92,12 @@ struct efs_catalog_header {
 	uint32_t piece_count;
 	uint32_t tensor_count;
 	uint32_t stream_count;
-	uint32_t blob_count;  /* array of efs_section */
-	uint32_t shard_count; /* array of efs_string: names of the source's weight files */
-	uint32_t dim_count;   /* array of uint64_t */
-	uint32_t param_count; /* array of efs_param */
-	uint32_t string_size; /* bytes */
-	uint32_t reserved;
+	uint32_t blob_count;      /* array of efs_section */
+	uint32_t shard_count;     /* array of efs_string: names of the source's weight files */
+	uint32_t dim_count;       /* array of uint64_t */
+	uint32_t param_count;     /* array of efs_param */
+	uint32_t string_size;     /* bytes */
+	uint32_t transcode_count; /* array of efs_transcode, between parameters and strings */
 };
 
 struct efs_string {
@@ -122,12 +122,13 @@ struct efs_node {
 	uint64_t size; /* bytes; 0 for a directory */
 };
 
-enum efs_piece_kind { EFS_PIECE_STREAM = 1, EFS_PIECE_BLOB = 2 };
+enum efs_piece_kind { EFS_PIECE_STREAM = 1, EFS_PIECE_BLOB = 2, EFS_PIECE_TRANSCODE = 3 };
 
-/* A stretch of a file: a range of a stream's or blob's decoded bytes. Never empty. */
+/* A stretch of a file: a range of the decoded bytes of a stream or blob, or of what a transcode
+ * makes. Never empty. */
 struct efs_piece {
 	uint32_t kind;
-	uint32_t source; /* stream or blob number */
+	uint32_t source; /* number of the stream, blob or transcode */
 	uint64_t offset;
 	uint64_t length;
 };
@@ -182,6 +183,19 @@ struct efs_tensor {
 	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 of the decoded bytes */
 };
 
+/* The rule by which bytes are made of others. */
+enum efs_rule { EFS_DEQUANTIZE = 1 /* the numbers that a tensor's codes stand for */ };
+
+/* Bytes that are not stored: made of those of streams when they are read. */
+struct efs_transcode {
+	uint16_t rule;
+	uint8_t dtype; /* of the numbers: F16, BF16, F32 or F64 */
+	uint8_t reserved0;
+	uint32_t tensor; /* whose codes they stand for */
+	uint64_t raw_size;
+	uint8_t reserved1[16];
+};
+
 struct efs_stream {
 	uint64_t offset;      /* of the first block's stored bytes */
 	uint64_t stored_size; /* of all blocks, which follow each other without gaps */
@@ -226,6 +240,8 @@ EFS_AT(efs_tensor, source_dtype, 16);
 EFS_AT(efs_tensor, first_dim, 24);
 EFS_AT(efs_tensor, entropy, 48);
 EFS_AT(efs_tensor, digest, 72);
+static_assert(sizeof(struct efs_transcode) == 32, "efs_transcode");
+EFS_AT(efs_transcode, raw_size, 8);
 static_assert(sizeof(struct efs_stream) == 56, "efs_stream");
 EFS_AT(efs_stream, index, 24);
 EFS_AT(efs_stream, block_log2, 48);

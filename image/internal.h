@@ -39,6 +39,7 @@ struct image_scratch {
 	struct codec_scratch *codec;
 	uint8_t *block;  /* CODEC_BLOCK_MAX bytes: a block that is wanted in part */
 	uint8_t *chunk;  /* EFS_CHUNK_SIZE bytes, once needed: a chunk that is wanted in part */
+	uint8_t *source; /* TRANSCODE_SOURCE_MAX bytes, once needed: what a transcode is made of */
 	uint8_t *stored; /* stored bytes of a run of blocks */
 	size_t stored_size;
 	struct section_work section;

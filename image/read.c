@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read.c - reads decoded bytes of streams, blobs and files, and the scratch that this takes.
+ * read.c - reads decoded bytes of streams, blobs, transcodes and files, and the scratch that this
+ * takes.
  *
  * Stored bytes of neighbouring blocks are fetched with one pread(). Blocks and chunks that are
  * wanted whole are decoded straight into the caller's buffer, others by way of the scratch.
  */
 #include "image/internal.h"
+#include "image/transcode.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -45,6 +47,7 @@ void image_scratch_destroy(struct image_scratch *scratch)
 	free(scratch->codec);
 	free(scratch->block);
 	free(scratch->chunk);
+	free(scratch->source);
 	free(scratch->stored);
 	efs_section_work_free(&scratch->section);
 	free(scratch);
@@ -210,6 +213,59 @@ ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, voi
 	return (ssize_t)size;
 }
 
+/* The bytes of a transcode that one reading of its stream gives. */
+static int read_part(struct image *image, uint32_t number, struct wanted *wanted,
+		     struct image_scratch *scratch, struct image_diag *diag)
+{
+	uint64_t part = TRANSCODE_PART - wanted->offset % TRANSCODE_PART;
+	struct transcode_source source;
+	ssize_t got;
+
+	part = part < wanted->size ? part : wanted->size;
+	source = transcode_source(image, number, wanted->offset, part);
+	got = image_read_stream(image, source.stream, source.offset, scratch->source,
+				(size_t)source.size, scratch, diag);
+	if (got < 0)
+		return (int)got;
+	transcode(image, number, wanted->offset, (size_t)part, scratch->source, wanted->to);
+	deliver(wanted, part);
+	return 0;
+}
+
+ssize_t image_read_transcode(struct image *image, uint32_t transcode, uint64_t offset, void *buffer,
+			     size_t size, struct image_scratch *scratch, struct image_diag *diag)
+{
+	struct wanted wanted = {.offset = offset, .to = buffer};
+
+	size = cut(offset, size, image_transcode(image, transcode)->raw_size);
+	wanted.size = size;
+	if (size && !scratch->source)
+		scratch->source = malloc(TRANSCODE_SOURCE_MAX);
+	if (size && !scratch->source)
+		return image_fail(diag, -ENOMEM, "out of memory");
+	while (wanted.size) {
+		int err = read_part(image, transcode, &wanted, scratch, diag);
+
+		if (err)
+			return err;
+	}
+	return (ssize_t)size;
+}
+
+ssize_t image_read_source(struct image *image, uint32_t kind, uint32_t source, uint64_t offset,
+			  void *buffer, size_t size, struct image_scratch *scratch,
+			  struct image_diag *diag)
+{
+	switch (kind) {
+	case EFS_PIECE_STREAM:
+		return image_read_stream(image, source, offset, buffer, size, scratch, diag);
+	case EFS_PIECE_BLOB:
+		return image_read_blob(image, source, offset, buffer, size, scratch, diag);
+	default:
+		return image_read_transcode(image, source, offset, buffer, size, scratch, diag);
+	}
+}
+
 ssize_t image_read_file(struct image *image, uint32_t node, uint64_t offset, void *buffer,
 			size_t size, struct image_scratch *scratch, struct image_diag *diag)
 {
@@ -228,11 +284,8 @@ ssize_t image_read_file(struct image *image, uint32_t node, uint64_t offset, voi
 		const struct efs_piece *at = image_piece(image, (uint32_t)piece);
 		uint64_t skip = offset - start;
 		size_t part = left < at->length - skip ? left : (size_t)(at->length - skip);
-		ssize_t got = at->kind == EFS_PIECE_STREAM
-				  ? image_read_stream(image, at->source, at->offset + skip, to,
-						      part, scratch, diag)
-				  : image_read_blob(image, at->source, at->offset + skip, to, part,
-						    scratch, diag);
+		ssize_t got = image_read_source(image, at->kind, at->source, at->offset + skip, to,
+						part, scratch, diag);
 
 		if (got < 0)
 			return got;

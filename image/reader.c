@@ -184,6 +184,11 @@ const struct efs_section *image_blob(const struct image *image, uint32_t blob)
 	return &image->catalog.blobs[blob];
 }
 
+const struct efs_transcode *image_transcode(const struct image *image, uint32_t transcode)
+{
+	return &image->catalog.transcodes[transcode];
+}
+
 const uint64_t *image_dims(const struct image *image, const struct efs_tensor *tensor)
 {
 	return image->catalog.dims + tensor->first_dim;

@@ -44,6 +44,7 @@ const struct efs_piece *image_piece(const struct image *image, uint32_t piece);
 const struct efs_tensor *image_tensor(const struct image *image, uint32_t tensor);
 const struct efs_stream *image_stream(const struct image *image, uint32_t stream);
 const struct efs_section *image_blob(const struct image *image, uint32_t blob);
+const struct efs_transcode *image_transcode(const struct image *image, uint32_t transcode);
 const uint64_t *image_dims(const struct image *image, const struct efs_tensor *tensor);
 const struct efs_param *image_params(const struct image *image, const struct efs_tensor *tensor);
 struct image_name image_string(const struct image *image, struct efs_string string);
@@ -128,14 +129,20 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 		       struct image_diag *diag);
 
 /*
- * Reads decoded bytes [offset, offset + size) of a stream, a blob, or a file (whatever its pieces
- * are). Returns the bytes read, less than size only at the end; all of them are verified, or the
- * call fails.
+ * Reads decoded bytes [offset, offset + size) of a stream, a blob, a transcode, or a file (whatever
+ * its pieces are). Returns the bytes read, less than size only at the end; all of them are
+ * verified, or the call fails.
  */
 ssize_t image_read_stream(struct image *image, uint32_t stream, uint64_t offset, void *buffer,
 			  size_t size, struct image_scratch *scratch, struct image_diag *diag);
 ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, void *buffer,
 			size_t size, struct image_scratch *scratch, struct image_diag *diag);
+ssize_t image_read_transcode(struct image *image, uint32_t transcode, uint64_t offset, void *buffer,
+			     size_t size, struct image_scratch *scratch, struct image_diag *diag);
+/* Whichever a piece of this kind names as its source. */
+ssize_t image_read_source(struct image *image, uint32_t kind, uint32_t source, uint64_t offset,
+			  void *buffer, size_t size, struct image_scratch *scratch,
+			  struct image_diag *diag);
 ssize_t image_read_file(struct image *image, uint32_t node, uint64_t offset, void *buffer,
 			size_t size, struct image_scratch *scratch, struct image_diag *diag);
 

@@ -344,6 +344,16 @@ int image_writer_add_tensor(struct image_writer *writer, const struct image_tens
 		   : fail(writer, efs_catalog_writer_add_tensor(&writer->catalog, spec, diag));
 }
 
+int image_writer_add_transcode(struct image_writer *writer, const struct efs_transcode *record,
+			       uint32_t *transcode, struct image_diag *diag)
+{
+	int err = expect(writer, IDLE, diag);
+
+	return err ? err
+		   : fail(writer, efs_catalog_writer_add_transcode(&writer->catalog, record,
+								   transcode, diag));
+}
+
 int image_writer_add_file(struct image_writer *writer, const char *path,
 			  const struct efs_piece *pieces, uint32_t piece_count,
 			  struct image_diag *diag)

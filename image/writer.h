@@ -95,6 +95,11 @@ struct image_tensor_spec {
 int image_writer_add_tensor(struct image_writer *writer, const struct image_tensor_spec *spec,
 			    struct image_diag *diag);
 
+/* Adds a transcode of a tensor that was added (the first one is number 0); raw_size must be what
+ * the rule makes of it. */
+int image_writer_add_transcode(struct image_writer *writer, const struct efs_transcode *record,
+			       uint32_t *transcode, struct image_diag *diag);
+
 /*
  * Adds a file at a path such as "quantized/tensors/x.u8"; its directories come into being. -EEXIST
  * if the path is taken. pieces (count may be 0) are copied; the size is their sum.

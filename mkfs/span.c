@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* span.c - reads a stretch of a stream or blob; see span.h. */
+/* span.c - reads a stretch of a stream, blob or transcode; see span.h. */
 #include "mkfs/span.h"
+
+#include "image/transcode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,26 +35,33 @@ void span_readers_destroy(struct span_reader *readers, unsigned jobs)
 struct reading {
 	struct image *image;
 	const struct span *span;
+	struct span stored; /* the stream or blob that its bytes are made of */
 	struct span_reader *reader;
 	struct findings *findings;
 	const struct finding *about;
 	char last[sizeof(((struct image_diag *)0)->text)]; /* message of the last bad part */
 };
 
-static ssize_t get(struct reading *reading, uint64_t at, size_t size, struct image_diag *diag)
+static struct span stored_of(const struct image *image, const struct span *span)
 {
-	const struct span *span = reading->span;
+	struct transcode_source source;
 
-	return span->kind == EFS_PIECE_STREAM
-		   ? image_read_stream(reading->image, span->source, at, reading->reader->buffer,
-				       size, reading->reader->scratch, diag)
-		   : image_read_blob(reading->image, span->source, at, reading->reader->buffer,
-				     size, reading->reader->scratch, diag);
+	if (span->kind != EFS_PIECE_TRANSCODE)
+		return *span;
+	source = transcode_source(image, span->source, span->offset, span->size);
+	return (struct span){EFS_PIECE_STREAM, source.stream, source.offset, source.size};
+}
+
+static ssize_t get(struct reading *reading, const struct span *span, uint64_t at, size_t size,
+		   struct image_diag *diag)
+{
+	return image_read_source(reading->image, span->kind, span->source, at,
+				 reading->reader->buffer, size, reading->reader->scratch, diag);
 }
 
 static void found(struct reading *reading, uint64_t unit, int error, const char *message)
 {
-	const struct span *span = reading->span;
+	const struct span *span = &reading->stored;
 	struct finding finding = *reading->about;
 
 	finding.severity = check_kind(error);
@@ -70,15 +79,16 @@ static void found(struct reading *reading, uint64_t unit, int error, const char 
 }
 
 /*
- * Reads bytes [at, end) part by part. Two parts that fail for the same reason do so because of
- * something else than themselves (the blob's table of chunks, memory): -1, the rest would, too.
+ * Reads the stored bytes of a part block by block, or chunk by chunk. Two parts that fail for the
+ * same reason do so because of something else than themselves (the blob's table of chunks, memory):
+ * -1, the rest would, too.
  */
-static int name_bad_parts(struct reading *reading, uint64_t at, uint64_t end, int error,
+static int name_bad_parts(struct reading *reading, const struct span *part, int error,
 			  const char *message)
 {
-	uint64_t first = at;
+	const struct span stored = stored_of(reading->image, part), *span = &stored;
+	uint64_t at = span->offset, first = at, end = at + span->size;
 	int named = 0;
-	const struct span *span = reading->span;
 	uint64_t unit = span->kind == EFS_PIECE_STREAM
 			    ? UINT64_C(1) << image_stream(reading->image, span->source)->block_log2
 			    : EFS_CHUNK_SIZE;
@@ -90,7 +100,7 @@ static int name_bad_parts(struct reading *reading, uint64_t at, uint64_t end, in
 
 		if (next > end)
 			next = end;
-		got = get(reading, at, (size_t)(next - at), &diag);
+		got = get(reading, span, at, (size_t)(next - at), &diag);
 		if (got < 0) {
 			if (strcmp(diag.text, reading->last) == 0)
 				return -1;
@@ -109,19 +119,22 @@ static int name_bad_parts(struct reading *reading, uint64_t at, uint64_t end, in
 /* Reads all of it. */
 static int read_all(struct reading *reading, span_take_fn *take, void *context)
 {
-	uint64_t end = reading->span->offset + reading->span->size;
+	const struct span *span = reading->span;
+	uint64_t end = span->offset + span->size;
 	struct image_diag diag;
 	int bad = 0;
 
-	for (uint64_t at = reading->span->offset, next; at < end; at = next) {
+	for (uint64_t at = span->offset, next; at < end; at = next) {
 		int result = 0;
 		ssize_t got;
 
 		next = end - at < BUFFER ? end : (at / BUFFER + 1) * BUFFER;
-		got = get(reading, at, (size_t)(next - at), &diag);
+		got = get(reading, span, at, (size_t)(next - at), &diag);
 		if (got < 0) {
+			const struct span part = {span->kind, span->source, at, next - at};
+
 			bad = SPAN_BAD;
-			if (name_bad_parts(reading, at, next, (int)got, diag.text))
+			if (name_bad_parts(reading, &part, (int)got, diag.text))
 				break;
 		} else if (!bad) {
 			result = take(context, reading->reader->buffer, (size_t)got);
@@ -136,21 +149,21 @@ int span_read(struct image *image, const struct span *span, struct span_reader *
 	      struct findings *findings, const struct finding *about, span_take_fn *take,
 	      void *context)
 {
-	struct reading reading = {image, span, reader, findings, about, ""};
-	int has_index = span->kind == EFS_PIECE_STREAM && span->size, result;
+	struct reading reading = {image, span, stored_of(image, span), reader, findings, about, ""};
+	int has_index = reading.stored.kind == EFS_PIECE_STREAM && span->size, result;
 	struct image_diag diag;
 
 	if (has_index) {
-		int err = image_hold_index(image, span->source, &diag);
+		int err = image_hold_index(image, reading.stored.source, &diag);
 
 		if (err) {
-			span_bad_index(findings, about, span->source, err, diag.text);
+			span_bad_index(findings, about, reading.stored.source, err, diag.text);
 			return SPAN_BAD;
 		}
 	}
 	result = read_all(&reading, take, context);
 	if (has_index)
-		image_release_index(image, span->source);
+		image_release_index(image, reading.stored.source);
 	return result;
 }
 

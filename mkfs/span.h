@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * span.h - reads a stretch of a stream or blob, and names every part of it that is damaged.
+ * span.h - reads a stretch of a stream, blob or transcode, and names every part of it that is
+ * damaged.
  */
 #ifndef ENTROFS_SPAN_H
 #define ENTROFS_SPAN_H
@@ -21,7 +22,7 @@ void span_readers_destroy(struct span_reader *readers, unsigned jobs);
 
 struct span {
 	enum efs_piece_kind kind;
-	uint32_t source; /* number of the stream or blob */
+	uint32_t source; /* number of the stream, blob or transcode */
 	uint64_t offset, size;
 };
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import zlib
 from collections import namedtuple
+from fractions import Fraction
 
 SUPERBLOCK = 4096
 CHUNK = 1 << 17  # raw bytes of a section's chunk
@@ -25,10 +26,11 @@ HASH = 32
 MAGIC = b"\x89EFS\r\n\x1a\n"
 DTYPES = dict(enumerate("BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 U16 I16 F16 BF16 U32 I32 F32 U64 I64 F64 C64".split(), 1))
 DTYPE_SIZES = dict(enumerate([1] * 6 + [2] * 4 + [4] * 3 + [8] * 4, 1))
-FLOATS = "F16 BF16 F32 F64".split()
+FLOATS = {"F16": (5, 10), "BF16": (8, 7), "F32": (8, 23), "F64": (11, 52)}  # bits of the exponent, of the fraction
 KEPT, SCHEMES = 0, ["kept", "unsigned", "asymmetric", "constant"]
 DIRECTORY, FILE = 1, 2
-OF_STREAM, OF_BLOB = 1, 2
+OF_STREAM, OF_BLOB, OF_TRANSCODE = 1, 2, 3
+DEQUANTIZE = 1
 RAW, CODED, CONSTANT = 0, 1, 2
 
 Section = namedtuple("Section", "offset stored_size raw_size")
@@ -36,6 +38,7 @@ Node = namedtuple("Node", "name parent first count type size path depth")
 Piece = namedtuple("Piece", "kind source offset length")
 Tensor = namedtuple("Tensor", "name shard source_order dtype bits scheme shape params stream node "
                               "entropy sqnr max_error digest raw_size")
+Transcode = namedtuple("Transcode", "rule dtype tensor raw_size")
 Block = namedtuple("Block", "offset stored_size raw_size checksum kind argument")
 Stream = namedtuple("Stream", "offset stored_size raw_size block_size tables blocks")
 
@@ -120,6 +123,26 @@ def decode_block(tree, stored, size):
     require(count - at < 8, "bytes remain in a block")
     require(zero(bits[at:]), "a bit left over in a block is not zero")
     return raw
+
+
+# ---- Tensors: the numbers that codes stand for ----
+
+def number_of(scale, difference, dtype):
+    """scale x difference as the bytes of a dtype, rounded once."""
+    exponent_bits, fraction_bits = FLOATS[dtype]
+    width = 1 + exponent_bits + fraction_bits
+    sign = (math.copysign(1, scale) < 0) != (difference < 0)
+    value = abs(Fraction(scale) * difference)
+    least = 2 - (1 << exponent_bits - 1)  # exponent of the smallest normal number
+    bits = 0
+    if value:
+        exponent = value.numerator.bit_length() - value.denominator.bit_length()
+        exponent -= value < Fraction(2) ** exponent
+        exponent = max(exponent, least)
+        # The leading one of a normal number, and what rounding carries, add to the exponent's field.
+        bits = (exponent - least << fraction_bits) + round(value / Fraction(2) ** (exponent - fraction_bits))
+    infinity = (1 << exponent_bits) - 1 << fraction_bits
+    return (min(bits, infinity) | sign << width - 1).to_bytes(width // 8, "little")
 
 
 # ---- Sections ----
@@ -292,24 +315,27 @@ class Image:
 
     def read_catalog(self, catalog):
         require(len(catalog) >= 40, "the catalog has no header")
-        *counts, reserved = struct.unpack_from("<10I", catalog)
-        require(reserved == 0, "reserved field of the catalog")
+        *counts, names, transcodes = struct.unpack_from("<10I", catalog)
         arrays, at = [], 40
-        for count, entry in zip(counts, [32, 24, 104, 56, 24, 8, 8, 8, 1]):
+        for count, entry in zip([*counts, transcodes, names], [32, 24, 104, 56, 24, 8, 8, 8, 32, 1]):
             arrays.append(catalog[at:at + count * entry])
             at += count * entry
         require(at == len(catalog), "the catalog does not consist of its arrays")
-        nodes, pieces, tensors, streams, blobs, shards, dims, params, self.names = arrays
+        nodes, pieces, tensors, streams, blobs, shards, dims, params, transcodes, self.names = arrays
         self.dims = [dim for dim, in struct.iter_unpack("<Q", dims)]
         self.params = list(struct.iter_unpack("<fi", params))
         require(all(math.isfinite(scale) for scale, _ in self.params), "the scale of a parameter is not finite")
         self.shards = [self.string(*shard) for shard in struct.iter_unpack("<2I", shards)]
         self.read_extents(streams, blobs)
+        rows = list(struct.iter_unpack("<H2BIQ16s", transcodes))
+        self.transcodes = [Transcode(rule, dtype, tensor, raw_size) for rule, dtype, _, tensor, raw_size, _ in rows]
         self.pieces = [Piece(*piece) for piece in struct.iter_unpack("<2I2Q", pieces)]
         self.check_pieces()
         self.read_nodes(list(struct.iter_unpack("<2I3I4B1Q", nodes)))
         self.tensors = [self.read_tensor(i, *tensor)
                         for i, tensor in enumerate(struct.iter_unpack("<4I4B2H6I3d32s", tensors))]
+        for i, row in enumerate(rows):
+            self.check_transcode(i, self.transcodes[i], row[2], row[5])
 
     def string(self, offset, size):
         require(offset + size <= len(self.names), "a name lies outside of the names")
@@ -319,10 +345,10 @@ class Image:
 
     def check_pieces(self):
         for i, piece in enumerate(self.pieces):
-            require(piece.kind in (OF_STREAM, OF_BLOB), f"kind {piece.kind} of piece {i}")
-            sources = self.streams if piece.kind == OF_STREAM else self.blobs
+            require(piece.kind in (OF_STREAM, OF_BLOB, OF_TRANSCODE), f"kind {piece.kind} of piece {i}")
+            sources = {OF_STREAM: self.streams, OF_BLOB: self.blobs, OF_TRANSCODE: self.transcodes}[piece.kind]
             require(piece.source < len(sources), f"source of piece {i}")
-            size = sources[piece.source].raw_size if piece.kind == OF_STREAM else len(sources[piece.source])
+            size = len(sources[piece.source]) if piece.kind == OF_BLOB else sources[piece.source].raw_size
             require(piece.length >= 1 and piece.offset + piece.length <= size, f"piece {i} lies outside of its source")
 
     def read_nodes(self, rows):
@@ -386,6 +412,33 @@ class Image:
         return Tensor(self.string(name_at, name_size), shard, order, DTYPES[dtype], bits, SCHEMES[scheme], shape,
                       self.params[first_param:first_param + param_count], stream, node, entropy, sqnr, error, digest,
                       raw_size)
+
+    # ---- Transcodes ----
+
+    def check_transcode(self, i, transcode, reserved1, reserved2):
+        what = f"transcode {i}: "
+        require(transcode.rule == DEQUANTIZE, what + f"rule {transcode.rule}")
+        require(reserved1 == 0 and zero(reserved2), what + "reserved field")
+        require(transcode.tensor < len(self.tensors), what + "tensor")
+        tensor = self.tensors[transcode.tensor]
+        require(tensor.bits, what + "its tensor is not quantized")
+        require(DTYPES.get(transcode.dtype) in FLOATS, what + f"dtype {transcode.dtype}")
+        require(transcode.raw_size == math.prod(tensor.shape) * DTYPE_SIZES[transcode.dtype], what + "raw_size")
+
+    def read_transcode(self, number):
+        """The bytes that a transcode makes."""
+        transcode = self.transcodes[number]
+        tensor, dtype = self.tensors[transcode.tensor], DTYPES[transcode.dtype]
+        weights = math.prod(tensor.shape)
+        codes = self.read_stream(tensor.stream)
+        if tensor.bits == 4:
+            codes = bytes(half for byte in codes for half in (byte & 15, byte >> 4))[:weights]
+        row = weights // len(tensor.params)
+        parts = []
+        for i, (scale, zero_point) in enumerate(tensor.params):
+            table = [number_of(scale, code - zero_point, dtype) for code in range(1 << tensor.bits)]
+            parts += map(table.__getitem__, codes[i * row:(i + 1) * row])
+        return b"".join(parts)
 
     # ---- Streams ----
 
@@ -459,7 +512,8 @@ class Image:
     def read_file(self, node):
         """The bytes of a file, piece by piece."""
         for piece in self.pieces[node.first:node.first + node.count]:
-            source = self.read_stream(piece.source) if piece.kind == OF_STREAM else self.blobs[piece.source]
+            source = self.blobs[piece.source] if piece.kind == OF_BLOB else \
+                self.read_stream(piece.source) if piece.kind == OF_STREAM else self.read_transcode(piece.source)
             yield source[piece.offset:piece.offset + piece.length]
 
     def check_tensor(self, tensor):

@@ -205,7 +205,10 @@ static inline void forge_catalog(struct forge *forge, struct buffer *catalog)
 
 	for (unsigned i = 0; i < FORGE_ARRAYS; i++)
 		counts[i] = forge_count(forge, FIELD_NODE + i);
-	memcpy(&header, counts, sizeof(counts)); /* the header has them in the same order */
+	memcpy(&header, counts,
+	       sizeof(counts)); /* the header has them in the same order, but for */
+	header.string_size = counts[FIELD_STRINGS - FIELD_NODE];
+	header.transcode_count = counts[FIELD_TRANSCODE - FIELD_NODE];
 	forge_put(catalog, &header, sizeof(header));
 	for (unsigned i = 0; i < FORGE_ARRAYS; i++)
 		forge_put(catalog, forge->arrays[i].data, forge->arrays[i].size);

@@ -294,6 +294,9 @@ static inline void build_small(struct sample *sample)
 				     {EFS_PIECE_STREAM, 4, 4000, 6001},
 				     {EFS_PIECE_STREAM, 2, 1, 2}};
 	struct efs_piece one = {EFS_PIECE_STREAM, 0, 0, 20000};
+	const struct efs_transcode numbers = {
+	    .rule = EFS_DEQUANTIZE, .dtype = EFS_F32, .raw_size = 80000};
+	struct efs_piece odd = {EFS_PIECE_TRANSCODE, 0, 3, 79990};
 	struct image_writer *writer;
 	uint32_t blob;
 
@@ -330,6 +333,9 @@ static inline void build_small(struct sample *sample)
 	BUILD_CHECK(
 	    efs_io_sha256(sample->streams[0].data, sample->streams[0].size, spec.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
+	BUILD_CHECK(image_writer_add_transcode(writer, &numbers, &odd.source, &sample->diag));
+	BUILD_CHECK(
+	    image_writer_add_file(writer, "quantized/tensors/z.f32", &odd, 1, &sample->diag));
 	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
 	image_writer_destroy(writer);
 }

@@ -14,8 +14,9 @@
 #include <float.h>
 
 /*
- * The small sample's nodes: 0 root, 1 config.json, 2 quantized, 3 zero, 4 tensors, 5 x, 6 w.u8. Its
- * pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8. Streams 0 to 4, blobs 0 and 1, one tensor.
+ * The small sample's nodes: 0 root, 1 config.json, 2 quantized, 3 zero, 4 tensors, 5 x, 6 w.u8,
+ * 7 z.f32. Its pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8, 6 of z.f32. Streams 0 to 4, blobs
+ * 0 and 1, one tensor, one transcode.
  */
 struct parsed {
 	struct opened opened;
@@ -37,24 +38,25 @@ static void teardown(struct parsed *parsed)
 	close_small(&parsed->opened);
 }
 
-enum array { HEADER, NODE, PIECE, TENSOR, STREAM, BLOB, SHARD, PARAM };
+enum array { HEADER, NODE, PIECE, TENSOR, STREAM, BLOB, SHARD, PARAM, TRANSCODE };
 
 static size_t record_at(const struct parsed *parsed, enum array array, size_t index)
 {
 	const struct efs_catalog_header *header = image_catalog(parsed->opened.image);
-	const size_t sizes[] = {sizeof(*header), 32, 24, 104, 56, 24, 8, 8};
+	const size_t sizes[] = {sizeof(*header), 32, 24, 104, 56, 24, 8, 8, 32};
 	const size_t counts[] = {1,
 				 header->node_count,
 				 header->piece_count,
 				 header->tensor_count,
 				 header->stream_count,
 				 header->blob_count,
-				 header->shard_count};
+				 header->shard_count,
+				 header->param_count};
 	size_t at = 0;
 
 	for (size_t i = 0; i < (size_t)array; i++)
 		at += sizes[i] * counts[i];
-	if (array == PARAM)
+	if (array >= PARAM)
 		at += 8 * (size_t)header->dim_count;
 	return at + index * sizes[array];
 }
@@ -119,11 +121,12 @@ Test(image_catalog, harmless_changes)
 Test(image_catalog, header)
 {
 	static const struct change changes[] = {
-	    {HEADER, 0, 0, 4, 8, "counts contradict"},
+	    {HEADER, 0, 0, 4, 9, "counts contradict"},
 	    {HEADER, 0, 4, 4, UINT32_MAX, "counts contradict"},
 	    {HEADER, 0, 8, 4, 0, "counts contradict"},
 	    {HEADER, 0, 32, 4, 0, "counts contradict"},
-	    {HEADER, 0, 36, 4, 1, "reserved"},
+	    {HEADER, 0, 36, 4, 0, "counts contradict"},
+	    {HEADER, 0, 36, 4, UINT32_MAX, "counts contradict"},
 	};
 
 	EXPECT_REFUSALS(changes);
@@ -185,7 +188,11 @@ Test(image_catalog, pieces)
 {
 	static const struct change changes[] = {
 	    {PIECE, 0, 0, 4, 0, "unknown kind"},
-	    {PIECE, 0, 0, 4, 3, "unknown kind"},
+	    {PIECE, 0, 0, 4, 4, "unknown kind"},
+	    {PIECE, 2, 0, 4, 3, "transcode that does not exist"},
+	    {PIECE, 6, 4, 4, 1, "transcode that does not exist"},
+	    {PIECE, 6, 8, 8, 11, "beyond its source"},
+	    {PIECE, 6, 16, 8, 79998, "beyond its source"},
 	    {PIECE, 0, 4, 4, 2, "blob that does not exist"},
 	    {PIECE, 2, 4, 4, 5, "stream that does not exist"},
 	    {PIECE, 2, 4, 4, UINT32_MAX, "stream that does not exist"},
@@ -266,7 +273,7 @@ Test(image_catalog, tensors)
 	    {TENSOR, 0, 36, 4, 1, "contradicts its stream"},
 	    {TENSOR, 0, 40, 4, 0, "transcode"},
 	    {TENSOR, 0, 40, 4, 2, "transcode"},
-	    {TENSOR, 0, 44, 4, 7, "file does not exist"},
+	    {TENSOR, 0, 44, 4, 8, "file does not exist"},
 	    {TENSOR, 0, 44, 4, 4, "not its stream"},
 	    {TENSOR, 0, 44, 4, 1, "not its stream"},
 	    {TENSOR, 0, 48, 8, UINT64_C(0x7ff8000000000000), "not numbers"}, /* NaN */
@@ -278,6 +285,28 @@ Test(image_catalog, tensors)
 	    {PARAM, 0, 4, 4, 1, "zero point contradicts"},
 	    {PARAM, 0, 0, 4, 0x7f800000, "not finite"},
 	    {PARAM, 0, 0, 4, 0x7fc00000, "not finite"},
+	};
+
+	EXPECT_REFUSALS(changes);
+}
+
+Test(image_catalog, transcodes)
+{
+	static const struct change changes[] = {
+	    {TRANSCODE, 0, 0, 2, 0, "rule is unknown"},
+	    {TRANSCODE, 0, 0, 2, 2, "rule is unknown"},
+	    {TRANSCODE, 0, 2, 1, 0, "no floats"},
+	    {TRANSCODE, 0, 2, 1, EFS_U32, "no floats"},
+	    {TRANSCODE, 0, 2, 1, EFS_DTYPE_END, "no floats"},
+	    {TRANSCODE, 0, 2, 1, EFS_F64, "contradicts its tensor"},
+	    {TRANSCODE, 0, 2, 1, EFS_BF16, "contradicts its tensor"},
+	    {TRANSCODE, 0, 3, 1, 1, "reserved"},
+	    {TRANSCODE, 0, 4, 4, 1, "tensor does not exist"},
+	    {TRANSCODE, 0, 4, 4, UINT32_MAX, "tensor does not exist"},
+	    {TRANSCODE, 0, 8, 8, 80001, "contradicts its tensor"},
+	    {TRANSCODE, 0, 8, 8, UINT64_MAX, "contradicts its tensor"},
+	    {TRANSCODE, 0, 16, 1, 1, "reserved"},
+	    {TRANSCODE, 0, 31, 1, 1, "reserved"},
 	};
 
 	EXPECT_REFUSALS(changes);

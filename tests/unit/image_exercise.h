@@ -34,11 +34,8 @@ static inline int exercise_same(struct image *image, uint32_t node, uint64_t off
 		if (offset >= start)
 			continue;
 		size_t part = size < piece->length - skip ? size : (size_t)(piece->length - skip);
-		ssize_t got =
-		    piece->kind == EFS_PIECE_STREAM
-			? image_read_stream(image, piece->source, from, buffer, part, scratch,
-					    &diag)
-			: image_read_blob(image, piece->source, from, buffer, part, scratch, &diag);
+		ssize_t got = image_read_source(image, piece->kind, piece->source, from, buffer,
+						part, scratch, &diag);
 
 		if (got != (ssize_t)part || memcmp(bytes, buffer, part) != 0)
 			return 0;
@@ -123,6 +120,8 @@ static inline uint64_t exercise_records(struct image *image)
 		for (size_t c = 0; c < shard.size; c++)
 			sum += (uint8_t)shard.text[c];
 	}
+	for (uint32_t i = 0; i < catalog->transcode_count; i++)
+		sum += image_transcode(image, i)->raw_size;
 	return sum;
 }
 

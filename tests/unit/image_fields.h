@@ -27,6 +27,7 @@ enum field_part {
 	FIELD_SHARD,
 	FIELD_DIM,
 	FIELD_PARAM,
+	FIELD_TRANSCODE,
 	FIELD_STRINGS,
 	FIELD_CHUNK,
 	FIELD_TABLE,
@@ -63,6 +64,7 @@ static const size_t field_part_sizes[FIELD_PARTS] = {
     [FIELD_SHARD] = sizeof(struct efs_string),
     [FIELD_DIM] = sizeof(uint64_t),
     [FIELD_PARAM] = sizeof(struct efs_param),
+    [FIELD_TRANSCODE] = sizeof(struct efs_transcode),
     [FIELD_STRINGS] = 1,
     [FIELD_CHUNK] = sizeof(struct efs_chunk),
     [FIELD_TABLE] = 1,
@@ -113,7 +115,7 @@ static const struct field image_fields[] = {
     FIELD(FIELD_HEADER, efs_catalog_header, dim_count, FIELD_REFUSED),
     FIELD(FIELD_HEADER, efs_catalog_header, param_count, FIELD_REFUSED),
     FIELD(FIELD_HEADER, efs_catalog_header, string_size, FIELD_REFUSED),
-    FIELD(FIELD_HEADER, efs_catalog_header, reserved, FIELD_REFUSED),
+    FIELD(FIELD_HEADER, efs_catalog_header, transcode_count, FIELD_REFUSED),
 
     FIELD(FIELD_NODE, efs_node, name.offset, FIELD_JUDGED),
     FIELD(FIELD_NODE, efs_node, name.size, FIELD_JUDGED),
@@ -169,6 +171,12 @@ static const struct field image_fields[] = {
     COLUMN(FIELD_DIM, "dimension", FIELD_JUDGED), /* of an empty tensor */
     FIELD(FIELD_PARAM, efs_param, scale, FIELD_JUDGED),
     FIELD(FIELD_PARAM, efs_param, zero_point, FIELD_JUDGED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, rule, FIELD_REFUSED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, dtype, FIELD_JUDGED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, reserved0, FIELD_REFUSED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, tensor, FIELD_JUDGED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, raw_size, FIELD_REFUSED),
+    FIELD(FIELD_TRANSCODE, efs_transcode, reserved1, FIELD_REFUSED),
     COLUMN(FIELD_STRINGS, "byte of names", FIELD_JUDGED),
     FIELD(FIELD_CHUNK, efs_chunk, stored_size, FIELD_REFUSED),
     FIELD(FIELD_CHUNK, efs_chunk, checksum, FIELD_SEALED),
@@ -223,6 +231,8 @@ static inline uint32_t field_header_count(const struct efs_catalog_header *heade
 		return header->dim_count;
 	case FIELD_PARAM:
 		return header->param_count;
+	case FIELD_TRANSCODE:
+		return header->transcode_count;
 	case FIELD_STRINGS:
 		return header->string_size;
 	default:

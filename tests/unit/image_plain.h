@@ -134,6 +134,22 @@ static inline void build_tiny_tensor(struct sample *sample, struct image_writer 
 	    image_writer_add_file(writer, spec.path, &piece, piece.length != 0, &sample->diag));
 }
 
+/* A file of the numbers of the first two tensors, from the middle of one to the middle of another.
+ */
+static inline void build_tiny_numbers(struct sample *sample, struct image_writer *writer)
+{
+	static const struct efs_transcode records[] = {
+	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_F16, .tensor = 0, .raw_size = 8800},
+	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_BF16, .tensor = 1, .raw_size = 18000}};
+	struct efs_piece pieces[] = {{EFS_PIECE_TRANSCODE, 0, 3, 8797},
+				     {EFS_PIECE_TRANSCODE, 0, 0, 17999}};
+
+	for (unsigned i = 0; i < 2; i++)
+		BUILD_CHECK(image_writer_add_transcode(writer, &records[i], &pieces[i].source,
+						       &sample->diag));
+	BUILD_CHECK(image_writer_add_file(writer, "z.numbers", pieces, 2, &sample->diag));
+}
+
 /* About 7 KB with one of everything: tables, kinds of block, chunks, pieces, folders, tensors. */
 static inline void build_tiny(struct sample *sample)
 {
@@ -156,6 +172,7 @@ static inline void build_tiny(struct sample *sample)
 	    image_writer_add_file(writer, "quantized/model.safetensors", view, 6, &sample->diag));
 	BUILD_CHECK(image_writer_add_file(writer, "config.json", &config, 1, &sample->diag));
 	BUILD_CHECK(image_writer_add_file(writer, "empty", NULL, 0, &sample->diag));
+	build_tiny_numbers(sample, writer);
 	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
 	image_writer_destroy(writer);
 }
