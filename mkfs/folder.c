@@ -21,7 +21,7 @@
 
 enum { INDEX_MAX = 256 << 20 }; /* bytes of an index file */
 
-static const char index_name[] = "model.safetensors.index.json";
+static const char index_name[] = SHARD_INDEX_NAME;
 
 int file_is_same(const struct stat *then, const struct stat *now)
 {

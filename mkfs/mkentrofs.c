@@ -70,7 +70,8 @@ static enum status make_image(const struct options *options, const struct source
 	progress_start(progress, "packing",
 		       pack_work(source, plan) +
 			   (options->verify ? packed_verify_work(source, plan) : 0));
-	int result = pack(&packed, source, plan, output->fd, options->target, pool, progress);
+	int result = pack(&packed, source, plan, options->views, output->fd, options->target, pool,
+			  progress);
 	if (!result && options->verify)
 		result = packed_verify(&packed, output->fd, options->target, pool, progress);
 	if (!result)
@@ -111,7 +112,7 @@ static enum status rehearse(const struct options *options, const struct source *
 		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
 	} else {
 		progress_start(&progress, "estimating", pack_estimate_work(source, plan));
-		result = pack_estimate(&packed, source, plan, pool, &progress);
+		result = pack_estimate(&packed, source, plan, options->views, pool, &progress);
 		if (!result)
 			result = source_check_unchanged(source);
 		progress_end(&progress);
@@ -138,7 +139,9 @@ static enum status run(struct options *options)
 	if (source_open(&source, options->source, options->verbose))
 		return STATUS_FAILED;
 	struct plan *plan = plan_create(&source, options);
-	int result = plan ? view_check_companions(&source, plan) : -1;
+	int result = plan ? 0 : -1;
+	if (!result && (options->views & VIEW_QUANTIZED))
+		result = view_check_companions(&source, plan);
 	if (!result && options->target && source_has(&source, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
 		result = -1;

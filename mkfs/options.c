@@ -26,6 +26,9 @@ static const char help[] =
     "  -n, --dry-run       write nothing, but print what would become of each tensor,\n"
     "                      and why, and about how large the image would be\n"
     "  -f, --force         replace IMAGE if it exists\n"
+    "      --view=LIST     files to offer besides the tensors, separated by commas:\n"
+    "                      model (MODEL's weight files, dequantized), quantized\n"
+    "                      (quantized/model.safetensors); or none (model,quantized)\n"
     "  -j, --jobs=N        threads (all CPUs); the image does not depend on it\n"
     "      --json          print figures as JSON, for all and per tensor\n"
     "      --no-verify     do not read the image back\n"
@@ -84,12 +87,46 @@ static int add_bits_rule(struct options *options, const char *argument)
 	return result;
 }
 
-enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_JSON, OPT_NO_VERIFY };
+static int add_view(struct options *options, const char *name, size_t size)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} views[] = {{"model", VIEW_MODEL}, {"quantized", VIEW_QUANTIZED}};
+
+	for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+		if (strlen(views[i].name) == size && memcmp(views[i].name, name, size) == 0) {
+			options->views |= views[i].bit;
+			return 0;
+		}
+	}
+	cli_usage_error("--view: there is no '%.*s'; there are model, quantized, none", (int)size,
+			name);
+	return -1;
+}
+
+static int set_views(struct options *options, const char *list)
+{
+	options->views = 0;
+	if (strcmp(list, "none") == 0)
+		return 0;
+	for (;; list++) {
+		size_t size = strcspn(list, ",");
+		if (add_view(options, list, size))
+			return -1;
+		list += size;
+		if (!*list)
+			return 0;
+	}
+}
+
+enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_VIEW, OPT_JSON, OPT_NO_VERIFY };
 
 static const struct option long_options[] = {
     {"bits", required_argument, NULL, 'b'},
     {"bits-for", required_argument, NULL, OPT_BITS_FOR},
     {"keep", required_argument, NULL, OPT_KEEP},
+    {"view", required_argument, NULL, OPT_VIEW},
     {"dry-run", no_argument, NULL, 'n'},
     {"force", no_argument, NULL, 'f'},
     {"jobs", required_argument, NULL, 'j'},
@@ -118,6 +155,8 @@ static enum options_result take_option(struct options *options, int option, cons
 		return add_rule(options, argument, argument, 0) ? OPTIONS_BAD : OPTIONS_RUN;
 	case OPT_BITS_FOR:
 		return add_bits_rule(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
+	case OPT_VIEW:
+		return set_views(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
 	case 'n':
 		options->dry_run = 1;
 		return OPTIONS_RUN;
@@ -143,7 +182,10 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 	int option;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	*options = (struct options){.bits = 8, .verify = 1, .jobs = pool_jobs_default()};
+	*options = (struct options){.bits = 8,
+				    .verify = 1,
+				    .views = VIEW_MODEL | VIEW_QUANTIZED,
+				    .jobs = pool_jobs_default()};
 	while ((option = getopt_long(argc, argv, "b:nfj:vhV", long_options, NULL)) != -1) {
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)

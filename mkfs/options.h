@@ -15,11 +15,18 @@ struct rule {
 	int bits;                  /* 8, 4, or 0: keep */
 };
 
+/* Files that an image may offer besides sidecars, the tensors' files and their manifest. */
+enum view {
+	VIEW_MODEL = 1 << 0,     /* the source's weight files, dequantized */
+	VIEW_QUANTIZED = 1 << 1, /* quantized/model.safetensors */
+};
+
 struct options {
 	const char *source, *target; /* target: NULL is possible in a dry run */
 	int bits;                    /* 8 or 4 */
 	struct rule *rules;          /* in the order given: the last that matches wins */
 	size_t rule_count;
+	unsigned views; /* view bits */
 	unsigned jobs;
 	int force, verify, verbose, json, dry_run;
 };

@@ -29,6 +29,7 @@ struct packed_blob {
 
 struct packed {
 	const struct source *source;
+	unsigned views;                /* view bits */
 	int estimated;                 /* all figures are, and there is no digest */
 	struct packed_tensor *tensors; /* in the source's order */
 	size_t tensor_count;
@@ -42,11 +43,11 @@ uint64_t pack_work(const struct source *source, const struct plan *plan);
 uint64_t packed_verify_work(const struct source *source, const struct plan *plan);
 
 /*
- * Packs the source into fd (empty, open for reading and writing), each tensor as planned. 0, or
- * -1 after printing why; packed_free() in any case.
+ * Packs the source into fd (empty, open for reading and writing), each tensor as planned, with
+ * these views. 0, or -1 after printing why; packed_free() in any case.
  */
-int pack(struct packed *packed, const struct source *source, const struct plan *plan, int fd,
-	 const char *target, struct pool *pool, struct progress *progress);
+int pack(struct packed *packed, const struct source *source, const struct plan *plan,
+	 unsigned views, int fd, const char *target, struct pool *pool, struct progress *progress);
 /*
  * What pack() would come to, from samples, and without writing anything: see estimate.h. Of large
  * sidecars, too, only a sample is compressed. Fails where pack() would, as far as that can be told
@@ -54,7 +55,7 @@ int pack(struct packed *packed, const struct source *source, const struct plan *
  */
 uint64_t pack_estimate_work(const struct source *source, const struct plan *plan);
 int pack_estimate(struct packed *packed, const struct source *source, const struct plan *plan,
-		  struct pool *pool, struct progress *progress);
+		  unsigned views, struct pool *pool, struct progress *progress);
 void packed_free(struct packed *packed);
 
 /* Reads the image back and compares every tensor and blob with what was packed. */

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define SHARD_INDEX_NAME "model.safetensors.index.json"
+
 struct shard_index_entry {
 	char *tensor; /* entries are sorted by this name; names are unique */
 	size_t shard; /* position in shards */

@@ -302,6 +302,9 @@ static int open_folder(struct source *source, const char *path, int verbose)
 	if (!result)
 		result = open_list(&source->sidecars, &source->sidecar_count, path,
 				   folder->sidecars, folder->sidecar_count);
+	char *index = SHARD_INDEX_NAME;
+	if (!result && folder->index.st_ino)
+		result = open_list(&source->index, &source->index_count, path, &index, 1);
 	if (!result)
 		result = read_shards(source, &folder->weights, path);
 	return result;
@@ -335,6 +338,7 @@ void source_close(struct source *source)
 {
 	close_files(source->shards, source->shard_count);
 	close_files(source->sidecars, source->sidecar_count);
+	close_files(source->index, source->index_count);
 	for (size_t i = 0; i < source->tensor_count; i++) {
 		free(source->tensors[i].info.name);
 		free(source->tensors[i].info.dims);
@@ -365,16 +369,21 @@ static int check_file(const struct source_file *file)
 	return 0;
 }
 
+static int check_files(const struct source_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (check_file(&files[i]))
+			return -1;
+	}
+	return 0;
+}
+
 int source_check_unchanged(const struct source *source)
 {
-	for (size_t i = 0; i < source->shard_count; i++) {
-		if (check_file(&source->shards[i]))
-			return -1;
-	}
-	for (size_t i = 0; i < source->sidecar_count; i++) {
-		if (check_file(&source->sidecars[i]))
-			return -1;
-	}
+	if (check_files(source->shards, source->shard_count) ||
+	    check_files(source->sidecars, source->sidecar_count) ||
+	    check_files(source->index, source->index_count))
+		return -1;
 	return source->folder.file_count ? folder_check_unchanged(&source->folder, source->path)
 					 : 0;
 }
@@ -392,7 +401,8 @@ int source_has(const struct source *source, const char *path)
 {
 	struct stat st;
 	return stat(path, &st) == 0 && (is_among(source->shards, source->shard_count, &st) ||
-					is_among(source->sidecars, source->sidecar_count, &st));
+					is_among(source->sidecars, source->sidecar_count, &st) ||
+					is_among(source->index, source->index_count, &st));
 }
 
 uint64_t source_size(const struct source *source)

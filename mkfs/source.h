@@ -39,8 +39,10 @@ struct source {
 	size_t metadata_count;
 	struct source_file *sidecars; /* sorted by name */
 	size_t sidecar_count;
-	const char *path;     /* as given to source_open(), whose caller keeps it */
-	struct folder folder; /* if that is one; else all zeros */
+	struct source_file *index; /* SHARD_INDEX_NAME, if the weights were found by it */
+	size_t index_count;        /* 0 or 1 */
+	const char *path;          /* as given to source_open(), whose caller keeps it */
+	struct folder folder;      /* if that is one; else all zeros */
 };
 
 /* Opens a model folder or a single .safetensors file. verbose: tells of unimportant skips, too. */

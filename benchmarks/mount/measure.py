@@ -128,14 +128,6 @@ def measure(case, system, build):
     return result
 
 
-def run_lean(command):
-    """Without the milliseconds that it takes Python to collect what a command prints."""
-    pid = os.posix_spawnp(command[0], command, os.environ)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if status:
-        raise Failed(f"{command[0]}: exit code {status}")
-
-
 def first_byte(command, mountpoint, inner, offset, cold):
     """first_byte_ms: from the start of a command that mounts to a byte read. Unmounts again."""
     if cold:
@@ -143,7 +135,7 @@ def first_byte(command, mountpoint, inner, offset, cold):
     os.mkdir(mountpoint)
     try:
         start = time.monotonic()
-        run_lean([*command, mountpoint])
+        output_of([*command, mountpoint])
         with open(os.path.join(mountpoint, inner), "rb", buffering=0) as file:
             if len(os.pread(file.fileno(), 1, offset)) != 1:
                 raise Failed(f"'{inner}' has no byte at {offset}")

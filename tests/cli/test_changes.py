@@ -127,7 +127,7 @@ class Changes(Case):
     def test_an_index_and_its_shards(self):
         index = {"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}
         for change, message in ((lambda: self.put("model.safetensors.index.json"),
-                                 "'model.safetensors.index.json' changed while it was read"),
+                                 "model.safetensors.index.json': it has become shorter"),
                                 (lambda: self.put("m-3.safetensors"), "'m-3.safetensors' appeared"),
                                 (lambda: os.unlink(self.file("m-2.safetensors")),
                                  "m-2.safetensors': it was replaced or removed")):

@@ -211,7 +211,7 @@ class Fsck(Images):
             done = fsck("--jobs=1", "-x", self.path(target), self.doctored(image))
             files[target] = {os.path.relpath(os.path.join(folder, name), self.path(target))
                              for folder, _, names in os.walk(self.path(target)) for name in names}
-        lost = {"quantized/model.safetensors", "quantized/tensors/model.embed.weight.u8"}
+        lost = {"model.safetensors", "quantized/model.safetensors", "quantized/tensors/model.embed.weight.u8"}
         self.assert_result(done, DAMAGED, *lost)
         self.assertEqual(files["whole"] - files["rest"], lost)
 

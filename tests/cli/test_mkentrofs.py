@@ -83,7 +83,7 @@ class Contents(Case):
         self.check_safetensors(root, tensors, bits)
         for name in ("config.json", "tokenizer.json"):
             self.assertEqual(read(root, name), read(self.model, name))
-        self.assertEqual(sorted(os.listdir(root)), ["config.json", "quantized", "tokenizer.json"])
+        self.assertEqual(sorted(os.listdir(root)), ["config.json", "model.safetensors", "quantized", "tokenizer.json"])
         names = os.listdir(os.path.join(root, "quantized/tensors"))
         self.assertEqual(len(names), len(tensors))
         self.assertIn("a%2Fb%3A%20%C3%BC%25.u" + str(bits), names)
@@ -192,7 +192,8 @@ class Sources(Case):
         self.write_index(index)
         self.pack()
         root = self.extract()
-        self.assertEqual(os.listdir(root), ["quantized"])
+        self.assertEqual(sorted(os.listdir(root)), sorted({"quantized", "model.safetensors.index.json",
+                                                          *index.values()}))
         for name, entry in self.manifest(root).items():
             self.assertEqual(read(root, "quantized", entry["file"]),
                              modellib.expected_bytes(tensors[name], 8))
@@ -238,7 +239,7 @@ class Sources(Case):
         done = self.pack()
         skipped = re.findall("skipping '.*/(.*?)'", done.stderr)
         self.assertEqual(skipped, ["a.gguf", "other.safetensors", "pytorch_model.bin", "tf_model.h5"])
-        self.assertEqual(os.listdir(self.extract()), ["quantized"])
+        self.assertEqual(sorted(os.listdir(self.extract())), ["model.safetensors", "quantized"])
         done = self.pack("--force", "--verbose")
         self.assertIn(".hidden", done.stderr)
         self.assertIn("onnx", done.stderr)
@@ -401,7 +402,7 @@ class Failures(Case):
 
 class Novella(Case):
     def check(self, bits, excess):
-        figures = json.loads(self.pack(f"--bits={bits}", "--json", source=NOVELLA).stdout)
+        figures = json.loads(self.pack(f"--bits={bits}", "--view=quantized", "--json", source=NOVELLA).stdout)
         entropy = figures["quantized_entropy_bytes"]
         self.assertLessEqual(figures["quantized_stored_bytes"], entropy * excess)
         kept = [t for t in figures["tensors"] if not t["bits"]]

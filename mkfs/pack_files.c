@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pack_files.c - the files of an image that are no tensor's: sidecars, then views, whose headers
+ * know everything that came before; see packer.h.
+ */
+#include "mkfs/cli.h"
+#include "mkfs/packer.h"
+#include "mkfs/views.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	COPY_SIZE = 256 << 10,
+	SIDECAR_SAMPLES = 3, /* chunks that are compressed of each, for an estimate */
+	WORK_COMPRESS = 400, /* units of progress per byte of a sidecar */
+};
+
+int packer_cannot(const struct packer *p, const char *reason)
+{
+	cli_cannot(p->verb, p->target, "%s", reason);
+	return -1;
+}
+
+int packer_out_of_memory(const struct packer *p)
+{
+	return packer_cannot(p, "out of memory");
+}
+
+/* A blob under construction and its digest. */
+static int begin_blob(struct packer *p, EVP_MD_CTX *digest)
+{
+	struct image_diag diag = {""};
+	if (EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
+		return packer_cannot(p, "SHA-256 is not available");
+	return image_writer_begin_blob(p->writer, &diag) ? packer_cannot(p, diag.text) : 0;
+}
+
+static int put_blob(struct packer *p, EVP_MD_CTX *digest, const void *data, size_t size)
+{
+	struct image_diag diag = {""};
+	if (image_writer_put_blob(p->writer, data, size, &diag))
+		return packer_cannot(p, diag.text);
+	return EVP_DigestUpdate(digest, data, size) == 1 ? 0 : packer_cannot(p, "SHA-256 failed");
+}
+
+static int end_blob(struct packer *p, EVP_MD_CTX *digest, const char *path, uint64_t size)
+{
+	struct packed_blob *blob = &p->packed->blobs[p->packed->blob_count];
+	struct image_diag diag = {""};
+
+	blob->path = strdup(path);
+	if (!blob->path)
+		return packer_out_of_memory(p);
+	p->packed->blob_count++;
+	blob->size = size;
+	if (EVP_DigestFinal_ex(digest, blob->digest, NULL) != 1)
+		return packer_cannot(p, "SHA-256 failed");
+	if (image_writer_end_blob(p->writer, &blob->blob, &blob->stored_size, &diag))
+		return packer_cannot(p, diag.text);
+	return 0;
+}
+
+static int add_blob_file(struct packer *p, const char *path, uint64_t size)
+{
+	const struct packed_blob *blob = &p->packed->blobs[p->packed->blob_count - 1];
+	const struct efs_piece piece = {EFS_PIECE_BLOB, blob->blob, 0, size};
+	struct image_diag diag = {""};
+	if (image_writer_add_file(p->writer, path, &piece, size ? 1 : 0, &diag))
+		return packer_cannot(p, diag.text);
+	return 0;
+}
+
+static int copy_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+			uint8_t *buffer)
+{
+	uint64_t size = (uint64_t)file->stat.st_size;
+
+	for (uint64_t at = 0; at < size;) {
+		size_t part = size - at < COPY_SIZE ? (size_t)(size - at) : COPY_SIZE;
+		if (source_read(file, at, buffer, part) || put_blob(p, digest, buffer, part))
+			return -1;
+		progress_add(p->progress, part * WORK_COMPRESS);
+		at += part;
+	}
+	return 0;
+}
+
+/* Whether only a sample of a file of this size is looked at. */
+static int is_sampled(uint64_t size)
+{
+	return size > (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE;
+}
+
+/* Takes chunks from the middle of equal parts of the file for all of it. */
+static int sample_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+			  uint8_t *buffer)
+{
+	uint64_t size = (uint64_t)file->stat.st_size, chunks = size / EFS_CHUNK_SIZE;
+	struct image_diag diag = {""};
+
+	for (uint64_t i = 0; i < SIDECAR_SAMPLES; i++) {
+		uint64_t chunk = (2 * i + 1) * chunks / (2 * (uint64_t)SIDECAR_SAMPLES);
+		if (source_read(file, chunk * EFS_CHUNK_SIZE, buffer, EFS_CHUNK_SIZE) ||
+		    put_blob(p, digest, buffer, EFS_CHUNK_SIZE))
+			return -1;
+		progress_add(p->progress, (uint64_t)EFS_CHUNK_SIZE * WORK_COMPRESS);
+	}
+	size -= (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE;
+	return image_writer_extend_blob(p->writer, size, &diag) ? packer_cannot(p, diag.text) : 0;
+}
+
+static int pack_sidecar(struct packer *p, const struct source_file *file, EVP_MD_CTX *digest,
+			uint8_t *buffer)
+{
+	uint64_t size = (uint64_t)file->stat.st_size;
+
+	if (begin_blob(p, digest))
+		return -1;
+	if (p->estimate && is_sampled(size) ? sample_sidecar(p, file, digest, buffer)
+					    : copy_sidecar(p, file, digest, buffer))
+		return -1;
+	if (end_blob(p, digest, file->name, size))
+		return -1;
+	return add_blob_file(p, file->name, size);
+}
+
+static int pack_manifest(struct packer *p, EVP_MD_CTX *digest)
+{
+	static const char path[] = "quantized/manifest.json";
+	struct text text = {0};
+
+	view_manifest(p->packed, &text);
+	int result = text.failed ? packer_out_of_memory(p) : begin_blob(p, digest);
+	if (!result)
+		result = put_blob(p, digest, text.data, text.size);
+	if (!result)
+		result = end_blob(p, digest, path, text.size);
+	if (!result)
+		result = add_blob_file(p, path, text.size);
+	free(text.data);
+	return result;
+}
+
+static int pack_safetensors(struct packer *p, EVP_MD_CTX *digest)
+{
+	static const char path[] = "quantized/model.safetensors";
+	struct text bytes = {0};
+	struct efs_piece *pieces = NULL;
+	uint32_t count = 0;
+	struct image_diag diag = {""};
+
+	int result = view_safetensors(p->packed, &bytes, &pieces, &count, &diag);
+	if (result)
+		result = packer_cannot(p, diag.text);
+	if (!result)
+		result = begin_blob(p, digest);
+	if (!result)
+		result = put_blob(p, digest, bytes.data, bytes.size);
+	if (!result)
+		result = end_blob(p, digest, path, bytes.size);
+	if (!result) {
+		uint32_t blob = p->packed->blobs[p->packed->blob_count - 1].blob;
+		for (uint32_t i = 0; i < count; i++) {
+			if (pieces[i].kind == EFS_PIECE_BLOB)
+				pieces[i].source = blob;
+		}
+		if (image_writer_add_file(p->writer, path, pieces, count, &diag))
+			result = packer_cannot(p, diag.text);
+	}
+	free(bytes.data);
+	free(pieces);
+	return result;
+}
+
+/* --- the source's weight files, dequantized --------------------------------------------------- */
+
+/* The header of a weight file as it is, with the size before it. */
+static int copy_header(struct packer *p, const struct source_file *shard, EVP_MD_CTX *digest,
+		       uint8_t *buffer, uint64_t *size)
+{
+	uint64_t header;
+
+	if (source_read(shard, 0, &header, sizeof header))
+		return -1;
+	*size = SAFETENSORS_PREFIX + header;
+	if (header > SAFETENSORS_HEADER_MAX)
+		return packer_cannot(p, "its source changed while it was read");
+	for (uint64_t at = 0; at < *size;) {
+		size_t part = *size - at < COPY_SIZE ? (size_t)(*size - at) : COPY_SIZE;
+		if (source_read(shard, at, buffer, part) || put_blob(p, digest, buffer, part))
+			return -1;
+		at += part;
+	}
+	return 0;
+}
+
+/* The numbers of a tensor, as its source has them: the piece that makes them. */
+static int add_numbers(struct packer *p, size_t tensor, struct efs_piece *piece)
+{
+	const struct packed_tensor *packed = &p->packed->tensors[tensor];
+	const struct safetensor *info = &packed->source->info;
+	struct image_diag diag = {""};
+	const struct efs_transcode record = {.rule = EFS_DEQUANTIZE,
+					     .dtype = (uint8_t)info->dtype->code,
+					     .tensor = (uint32_t)tensor,
+					     .raw_size = info->size};
+
+	*piece = (struct efs_piece){EFS_PIECE_STREAM, packed->result.stream, 0, info->size};
+	if (!packed->result.bits)
+		return 0;
+	piece->kind = EFS_PIECE_TRANSCODE;
+	return image_writer_add_transcode(p->writer, &record, &piece->source, &diag)
+		   ? packer_cannot(p, diag.text)
+		   : 0;
+}
+
+/* A weight file: its header and the tensors from number *next on, which becomes the next file's. */
+static int pack_shard(struct packer *p, uint32_t shard, size_t *next, EVP_MD_CTX *digest,
+		      uint8_t *buffer)
+{
+	const struct packed *packed = p->packed;
+	const struct source_file *file = &packed->source->shards[shard];
+	struct efs_piece *pieces = malloc((packed->tensor_count + 1) * sizeof *pieces);
+	struct image_diag diag = {""};
+	uint32_t count = 1;
+	uint64_t size = 0;
+
+	int result = pieces ? begin_blob(p, digest) : packer_out_of_memory(p);
+	if (!result)
+		result = copy_header(p, file, digest, buffer, &size);
+	if (!result)
+		result = end_blob(p, digest, file->name, size);
+	if (!result)
+		*pieces = (struct efs_piece){EFS_PIECE_BLOB,
+					     packed->blobs[packed->blob_count - 1].blob, 0, size};
+	for (; !result && *next < packed->tensor_count &&
+	       packed->tensors[*next].source->shard == shard;
+	     ++*next) {
+		if (packed->tensors[*next].source->info.size)
+			result = add_numbers(p, *next, &pieces[count++]);
+	}
+	if (!result && image_writer_add_file(p->writer, file->name, pieces, count, &diag))
+		result = packer_cannot(p, diag.text);
+	free(pieces);
+	return result;
+}
+
+static int pack_model(struct packer *p, EVP_MD_CTX *digest, uint8_t *buffer)
+{
+	const struct source *source = p->packed->source;
+	size_t next = 0;
+
+	for (uint32_t i = 0; i < source->shard_count; i++) {
+		if (pack_shard(p, i, &next, digest, buffer))
+			return -1;
+	}
+	for (size_t i = 0; i < source->index_count; i++) {
+		if (pack_sidecar(p, &source->index[i], digest, buffer))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+int packer_put_files(struct packer *p)
+{
+	const struct source *source = p->packed->source;
+	unsigned views = p->packed->views;
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	uint8_t *buffer = malloc(COPY_SIZE);
+	int result = digest && buffer ? 0 : packer_out_of_memory(p);
+
+	for (size_t i = 0; !result && i < source->sidecar_count; i++)
+		result = pack_sidecar(p, &source->sidecars[i], digest, buffer);
+	if (!result && (views & VIEW_MODEL))
+		result = pack_model(p, digest, buffer);
+	if (!result && (views & VIEW_QUANTIZED))
+		result = pack_safetensors(p, digest);
+	if (!result)
+		result = pack_manifest(p, digest);
+	EVP_MD_CTX_free(digest);
+	free(buffer);
+	return result;
+}
+
+static uint64_t sidecar_work(const struct source_file *file, int sampled)
+{
+	uint64_t size = (uint64_t)file->stat.st_size;
+
+	return (sampled && is_sampled(size) ? (uint64_t)SIDECAR_SAMPLES * EFS_CHUNK_SIZE : size) *
+	       WORK_COMPRESS;
+}
+
+uint64_t packer_files_work(const struct source *source, int sampled)
+{
+	uint64_t work = 0;
+
+	for (size_t i = 0; i < source->sidecar_count; i++)
+		work += sidecar_work(&source->sidecars[i], sampled);
+	for (size_t i = 0; i < source->index_count; i++)
+		work += sidecar_work(&source->index[i], sampled);
+	return work;
+}
+
+size_t packer_blobs_max(const struct source *source)
+{
+	enum { QUANTIZED_AND_MANIFEST = 2 };
+
+	return source->sidecar_count + source->shard_count + source->index_count +
+	       QUANTIZED_AND_MANIFEST;
+}
