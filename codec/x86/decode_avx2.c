@@ -336,5 +336,5 @@ const struct codec_kernel codec_kernel_avx2 = {
     .decode = decode,
     .encode = codec_encode_avx2,
     .dequant = &dequant_kernel_avx2,
-    .planes = &planes_kernel_scalar,
+    .planes = &planes_kernel_avx2,
 };

@@ -250,5 +250,5 @@ const struct codec_kernel codec_kernel_avx512 = {
     .decode = decode,
     .encode = codec_encode_avx512,
     .dequant = &dequant_kernel_avx512,
-    .planes = &planes_kernel_scalar,
+    .planes = &planes_kernel_avx512,
 };
