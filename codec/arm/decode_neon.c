@@ -376,5 +376,5 @@ const struct codec_kernel codec_kernel_neon = {
     .decode = decode,
     .encode = codec_encode_neon,
     .dequant = &dequant_kernel_neon,
-    .planes = &planes_kernel_scalar,
+    .planes = &planes_kernel_neon,
 };
