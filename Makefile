@@ -135,7 +135,7 @@ $(BUILD)/codec/x86/dequant_avx2.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
 $(BUILD)/codec/x86/dequant_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vbmi \
 	-mprefer-vector-width=512
 # Their loops over arrays are written for the vectoriser, which gcc 12 runs fully at -O3 only.
-$(BUILD)/codec/dequant_scalar.o $(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
+$(BUILD)/codec/dequant_scalar.o $(BUILD)/codec/planes_scalar.o $(BUILD)/quantizer/%.o: EXTRA_CFLAGS = -O3
 # Vectorised, but in the order that is written: a seed gives the same text on every machine.
 $(BUILD)/runtime-demo/%.o: EXTRA_CFLAGS = -O3 -fno-math-errno -fno-trapping-math
 

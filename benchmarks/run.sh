@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 build=${1:-build}
 "$build/benchmarks/decode" --json "$build/benchmarks/decode.json"
 "$build/benchmarks/dequant"
+"$build/benchmarks/planes"
 "$build/benchmarks/tables"
 benchmarks/arm64/instructions.sh
 if command -v fio > /dev/null; then

@@ -90,6 +90,7 @@ enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *cod
 			       struct codec_scratch *scratch);
 
 struct dequant_kernel; /* codec/dequant.h is what it serves */
+struct planes_kernel;  /* ... and codec/planes.h */
 
 /*
  * Decoder and encoder for one instruction set; all give the same result for the same input. They
@@ -105,6 +106,7 @@ struct codec_kernel {
 				    uint8_t *dst, size_t capacity, size_t *coded_size,
 				    struct codec_scratch *scratch);
 	const struct dequant_kernel *dequant; /* supported by the same CPUs */
+	const struct planes_kernel *planes;   /* likewise */
 };
 
 /* Kernels compiled into this build, the reference first, ended by NULL. */

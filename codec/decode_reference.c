@@ -137,4 +137,10 @@ static int supported(void)
 }
 
 const struct codec_kernel codec_kernel_reference = {
-    "reference", supported, decode, codec_encode_reference, &dequant_kernel_reference};
+    .name = "reference",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_reference,
+    .dequant = &dequant_kernel_reference,
+    .planes = &planes_kernel_reference,
+};

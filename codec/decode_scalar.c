@@ -74,5 +74,11 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_scalar = {"scalar", supported, decode, codec_encode_scalar,
-						 &dequant_kernel_scalar};
+const struct codec_kernel codec_kernel_scalar = {
+    .name = "scalar",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_scalar,
+    .dequant = &dequant_kernel_scalar,
+    .planes = &planes_kernel_scalar,
+};

@@ -4,6 +4,7 @@
 #define ENTROFS_CODEC_KERNELS_H
 
 #include "codec/dequant_kernels.h"
+#include "codec/planes_kernels.h"
 #include "codec/tree.h"
 
 extern const struct codec_kernel codec_kernel_reference;

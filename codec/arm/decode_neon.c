@@ -370,5 +370,11 @@ static int supported(void)
 	return 1;
 }
 
-const struct codec_kernel codec_kernel_neon = {"neon", supported, decode, codec_encode_neon,
-					       &dequant_kernel_neon};
+const struct codec_kernel codec_kernel_neon = {
+    .name = "neon",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_neon,
+    .dequant = &dequant_kernel_neon,
+    .planes = &planes_kernel_neon,
+};

@@ -330,5 +330,11 @@ static int supported(void)
 	       __builtin_cpu_supports("fma") && has_f16c();
 }
 
-const struct codec_kernel codec_kernel_avx2 = {"avx2", supported, decode, codec_encode_avx2,
-					       &dequant_kernel_avx2};
+const struct codec_kernel codec_kernel_avx2 = {
+    .name = "avx2",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_avx2,
+    .dequant = &dequant_kernel_avx2,
+    .planes = &planes_kernel_avx2,
+};

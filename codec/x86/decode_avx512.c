@@ -244,5 +244,11 @@ static int supported(void)
 	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-const struct codec_kernel codec_kernel_avx512 = {"avx512", supported, decode, codec_encode_avx512,
-						 &dequant_kernel_avx512};
+const struct codec_kernel codec_kernel_avx512 = {
+    .name = "avx512",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_avx512,
+    .dequant = &dequant_kernel_avx512,
+    .planes = &planes_kernel_avx512,
+};

@@ -39,5 +39,11 @@ static int supported(void)
 	       __builtin_cpu_supports("popcnt");
 }
 
-const struct codec_kernel codec_kernel_bmi2 = {"bmi2", supported, decode, codec_encode_bmi2,
-					       &dequant_kernel_scalar};
+const struct codec_kernel codec_kernel_bmi2 = {
+    .name = "bmi2",
+    .supported = supported,
+    .decode = decode,
+    .encode = codec_encode_bmi2,
+    .dequant = &dequant_kernel_scalar,
+    .planes = &planes_kernel_scalar,
+};
