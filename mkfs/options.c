@@ -28,7 +28,8 @@ static const char help[] =
     "  -f, --force         replace IMAGE if it exists\n"
     "      --view=LIST     files to offer besides the tensors, separated by commas:\n"
     "                      model (MODEL's weight files, dequantized), quantized\n"
-    "                      (quantized/model.safetensors); or none (model,quantized)\n"
+    "                      (quantized/model.safetensors), npy (npy/NAME.npy),\n"
+    "                      npy-float (dequantized); or none (model,quantized)\n"
     "  -j, --jobs=N        threads (all CPUs); the image does not depend on it\n"
     "      --json          print figures as JSON, for all and per tensor\n"
     "      --no-verify     do not read the image back\n"
@@ -92,7 +93,10 @@ static int add_view(struct options *options, const char *name, size_t size)
 	static const struct {
 		const char *name;
 		unsigned bit;
-	} views[] = {{"model", VIEW_MODEL}, {"quantized", VIEW_QUANTIZED}};
+	} views[] = {{"model", VIEW_MODEL},
+		     {"quantized", VIEW_QUANTIZED},
+		     {"npy", VIEW_NPY},
+		     {"npy-float", VIEW_NPY_FLOAT}};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
 		if (strlen(views[i].name) == size && memcmp(views[i].name, name, size) == 0) {
@@ -100,8 +104,9 @@ static int add_view(struct options *options, const char *name, size_t size)
 			return 0;
 		}
 	}
-	cli_usage_error("--view: there is no '%.*s'; there are model, quantized, none", (int)size,
-			name);
+	cli_usage_error(
+	    "--view: there is no '%.*s'; there are model, quantized, npy, npy-float, none",
+	    (int)size, name);
 	return -1;
 }
 

@@ -19,6 +19,8 @@ struct rule {
 enum view {
 	VIEW_MODEL = 1 << 0,     /* the source's weight files, dequantized */
 	VIEW_QUANTIZED = 1 << 1, /* quantized/model.safetensors */
+	VIEW_NPY = 1 << 2,       /* npy/NAME.npy, as stored */
+	VIEW_NPY_FLOAT = 1 << 3, /* npy-float/NAME.npy of quantized tensors, dequantized */
 };
 
 struct options {

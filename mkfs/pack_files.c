@@ -5,6 +5,7 @@
  */
 #include "mkfs/cli.h"
 #include "mkfs/packer.h"
+#include "mkfs/view_npy.h"
 #include "mkfs/views.h"
 
 #include <openssl/evp.h>
@@ -59,6 +60,17 @@ static int end_blob(struct packer *p, EVP_MD_CTX *digest, const char *path, uint
 		return packer_cannot(p, "SHA-256 failed");
 	if (image_writer_end_blob(p->writer, &blob->blob, &blob->stored_size, &diag))
 		return packer_cannot(p, diag.text);
+	return 0;
+}
+
+/* A blob of these bytes; its number is in *blob. */
+static int put_bytes(struct packer *p, EVP_MD_CTX *digest, const char *path,
+		     const struct text *bytes, uint32_t *blob)
+{
+	if (begin_blob(p, digest) || put_blob(p, digest, bytes->data, bytes->size) ||
+	    end_blob(p, digest, path, bytes->size))
+		return -1;
+	*blob = p->packed->blobs[p->packed->blob_count - 1].blob;
 	return 0;
 }
 
@@ -131,12 +143,10 @@ static int pack_manifest(struct packer *p, EVP_MD_CTX *digest)
 	static const char path[] = "quantized/manifest.json";
 	struct text text = {0};
 
+	uint32_t blob;
 	view_manifest(p->packed, &text);
-	int result = text.failed ? packer_out_of_memory(p) : begin_blob(p, digest);
-	if (!result)
-		result = put_blob(p, digest, text.data, text.size);
-	if (!result)
-		result = end_blob(p, digest, path, text.size);
+	int result =
+	    text.failed ? packer_out_of_memory(p) : put_bytes(p, digest, path, &text, &blob);
 	if (!result)
 		result = add_blob_file(p, path, text.size);
 	free(text.data);
@@ -154,14 +164,10 @@ static int pack_safetensors(struct packer *p, EVP_MD_CTX *digest)
 	int result = view_safetensors(p->packed, &bytes, &pieces, &count, &diag);
 	if (result)
 		result = packer_cannot(p, diag.text);
+	uint32_t blob = 0;
 	if (!result)
-		result = begin_blob(p, digest);
-	if (!result)
-		result = put_blob(p, digest, bytes.data, bytes.size);
-	if (!result)
-		result = end_blob(p, digest, path, bytes.size);
+		result = put_bytes(p, digest, path, &bytes, &blob);
 	if (!result) {
-		uint32_t blob = p->packed->blobs[p->packed->blob_count - 1].blob;
 		for (uint32_t i = 0; i < count; i++) {
 			if (pieces[i].kind == EFS_PIECE_BLOB)
 				pieces[i].source = blob;
@@ -196,24 +202,38 @@ static int copy_header(struct packer *p, const struct source_file *shard, EVP_MD
 	return 0;
 }
 
-/* The numbers of a tensor, as its source has them: the piece that makes them. */
-static int add_numbers(struct packer *p, size_t tensor, struct efs_piece *piece)
+/* The piece that makes the numbers of a quantized tensor, as this dtype. */
+static int add_numbers(struct packer *p, size_t tensor, enum efs_dtype dtype,
+		       struct efs_piece *piece)
 {
-	const struct packed_tensor *packed = &p->packed->tensors[tensor];
-	const struct safetensor *info = &packed->source->info;
-	struct image_diag diag = {""};
+	uint64_t size = p->packed->tensors[tensor].source->info.count * dtype_by_code(dtype)->size;
 	const struct efs_transcode record = {.rule = EFS_DEQUANTIZE,
-					     .dtype = (uint8_t)info->dtype->code,
+					     .dtype = (uint8_t)dtype,
 					     .tensor = (uint32_t)tensor,
-					     .raw_size = info->size};
+					     .raw_size = size};
+	struct image_diag diag = {""};
 
-	*piece = (struct efs_piece){EFS_PIECE_STREAM, packed->result.stream, 0, info->size};
-	if (!packed->result.bits)
-		return 0;
-	piece->kind = EFS_PIECE_TRANSCODE;
+	*piece = (struct efs_piece){EFS_PIECE_TRANSCODE, 0, 0, size};
 	return image_writer_add_transcode(p->writer, &record, &piece->source, &diag)
 		   ? packer_cannot(p, diag.text)
 		   : 0;
+}
+
+/* The piece of a tensor's stream: codes, or what was kept. */
+static struct efs_piece stream_piece(const struct packed_tensor *tensor)
+{
+	return (struct efs_piece){EFS_PIECE_STREAM, tensor->result.stream, 0,
+				  tensor->result.raw_size};
+}
+
+/* A tensor as its source has it. */
+static int add_tensor(struct packer *p, size_t tensor, struct efs_piece *piece)
+{
+	const struct packed_tensor *packed = &p->packed->tensors[tensor];
+
+	*piece = stream_piece(packed);
+	return packed->result.bits ? add_numbers(p, tensor, packed->source->info.dtype->code, piece)
+				   : 0;
 }
 
 /* A weight file: its header and the tensors from number *next on, which becomes the next file's. */
@@ -239,7 +259,7 @@ static int pack_shard(struct packer *p, uint32_t shard, size_t *next, EVP_MD_CTX
 	       packed->tensors[*next].source->shard == shard;
 	     ++*next) {
 		if (packed->tensors[*next].source->info.size)
-			result = add_numbers(p, *next, &pieces[count++]);
+			result = add_tensor(p, *next, &pieces[count++]);
 	}
 	if (!result && image_writer_add_file(p->writer, file->name, pieces, count, &diag))
 		result = packer_cannot(p, diag.text);
@@ -263,6 +283,69 @@ static int pack_model(struct packer *p, EVP_MD_CTX *digest, uint8_t *buffer)
 	return 0;
 }
 
+/* --- .npy files ------------------------------------------------------------------------------- */
+
+/* What dtype a quantized tensor's numbers have there: NumPy does not know BF16. */
+static enum efs_dtype npy_dtype(const struct packed_tensor *tensor)
+{
+	enum efs_dtype dtype = tensor->source->info.dtype->code;
+
+	return dtype == EFS_BF16 ? EFS_F32 : dtype;
+}
+
+static int add_npy_file(struct packer *p, const char *folder, size_t tensor, int numbers,
+			struct efs_piece header)
+{
+	const struct packed_tensor *packed = &p->packed->tensors[tensor];
+	struct efs_piece pieces[2] = {header, stream_piece(packed)};
+	struct image_diag diag = {""};
+	char *path;
+
+	if (numbers && packed->source->info.count &&
+	    add_numbers(p, tensor, npy_dtype(packed), &pieces[1]))
+		return -1;
+	/* The file's name but for its extension, which tells the bits. */
+	if (asprintf(&path, "%s/%.*s.npy", folder, (int)(strrchr(packed->file, '.') - packed->file),
+		     packed->file) < 0)
+		return packer_out_of_memory(p);
+	int result = image_writer_add_file(p->writer, path, pieces, pieces[1].length ? 2 : 1, &diag)
+			 ? packer_cannot(p, diag.text)
+			 : 0;
+	free(path);
+	return result;
+}
+
+/* numbers: those of quantized tensors; else all tensors as they are stored. All headers are in one
+ * blob. */
+static int pack_npy(struct packer *p, EVP_MD_CTX *digest, const char *folder, int numbers)
+{
+	const struct packed *packed = p->packed;
+	uint64_t *starts = malloc((packed->tensor_count + 1) * sizeof *starts);
+	struct text headers = {0};
+	uint32_t blob = 0;
+
+	for (size_t i = 0; starts && i < packed->tensor_count; i++) {
+		const struct packed_tensor *tensor = &packed->tensors[i];
+		starts[i] = headers.size;
+		if (tensor->result.bits || !numbers)
+			view_npy_header(
+			    &headers, &tensor->source->info, numbers ? 0 : tensor->result.bits,
+			    numbers ? npy_dtype(tensor) : tensor->source->info.dtype->code);
+	}
+	int result = !starts || headers.failed ? packer_out_of_memory(p) : 0;
+	if (!result && headers.size)
+		result = put_bytes(p, digest, folder, &headers, &blob);
+	for (size_t i = 0; !result && i < packed->tensor_count; i++) {
+		uint64_t end = i + 1 < packed->tensor_count ? starts[i + 1] : headers.size;
+		struct efs_piece header = {EFS_PIECE_BLOB, blob, starts[i], end - starts[i]};
+		if (header.length)
+			result = add_npy_file(p, folder, i, numbers, header);
+	}
+	free(headers.data);
+	free(starts);
+	return result;
+}
+
 /* --- all of them ------------------------------------------------------------------------------ */
 
 int packer_put_files(struct packer *p)
@@ -279,6 +362,10 @@ int packer_put_files(struct packer *p)
 		result = pack_model(p, digest, buffer);
 	if (!result && (views & VIEW_QUANTIZED))
 		result = pack_safetensors(p, digest);
+	if (!result && (views & VIEW_NPY))
+		result = pack_npy(p, digest, "npy", 0);
+	if (!result && (views & VIEW_NPY_FLOAT))
+		result = pack_npy(p, digest, "npy-float", 1);
 	if (!result)
 		result = pack_manifest(p, digest);
 	EVP_MD_CTX_free(digest);
@@ -307,8 +394,8 @@ uint64_t packer_files_work(const struct source *source, int sampled)
 
 size_t packer_blobs_max(const struct source *source)
 {
-	enum { QUANTIZED_AND_MANIFEST = 2 };
+	enum { OTHER_VIEWS = 3, MANIFEST = 1 };
 
-	return source->sidecar_count + source->shard_count + source->index_count +
-	       QUANTIZED_AND_MANIFEST;
+	return source->sidecar_count + source->shard_count + source->index_count + OTHER_VIEWS +
+	       MANIFEST;
 }

@@ -221,25 +221,34 @@ static void add_metadata(const struct packed *packed, struct text *text)
 	free(inner.data);
 }
 
+unsigned view_code_shape(const struct safetensor *tensor, int bits, uint64_t *dims)
+{
+	unsigned rank = tensor->rank;
+
+	memcpy(dims, tensor->dims, rank * sizeof *dims);
+	if (bits != 4)
+		return rank;
+	if (dims[rank - 1] % 2 == 0) {
+		dims[rank - 1] /= 2;
+		return rank;
+	}
+	dims[0] = tensor->count / 2 + tensor->count % 2;
+	return 1;
+}
+
 static void add_entry(struct text *text, const struct entry *entry, uint64_t offset)
 {
 	const struct safetensor *info = &entry->tensor->source->info;
 	int bits = entry->tensor->result.bits;
 	uint64_t dims[EFS_RANK_MAX];
-	unsigned rank = info->rank;
+	unsigned rank = view_code_shape(info, bits, dims);
 	const char *dtype = bits ? "U8" : info->dtype->name;
 	uint64_t end = offset + entry->size;
 
-	memcpy(dims, info->dims, rank * sizeof *dims);
 	if (entry->kind != ENTRY_DATA) {
 		dtype = entry->kind == ENTRY_SCALE ? "F32" : "I32";
 		rank = 1;
 		dims[0] = 1;
-	} else if (bits == 4 && dims[rank - 1] % 2 == 0) {
-		dims[rank - 1] /= 2;
-	} else if (bits == 4) {
-		rank = 1;
-		dims[0] = entry->size;
 	}
 	text_add(text, ",");
 	text_add_string(text, entry->name);

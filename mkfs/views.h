@@ -12,6 +12,11 @@
  * NULL: out of memory. bits 0: kept. */
 char *view_file_name(const struct safetensor *tensor, int bits);
 
+/* The shape under which a view shows a tensor with so many bits (0: kept), in dims[0..rank), which
+ * has room for EFS_RANK_MAX; the rank. Packed codes are bytes: half as many in each row, or, where
+ * those end in the middle of a byte, all in one dimension. */
+unsigned view_code_shape(const struct safetensor *tensor, int bits, uint64_t *dims);
+
 /* Fails, after printing why, if a companion of a tensor to quantize has the name of a tensor. */
 int view_check_companions(const struct source *source, const struct plan *plan);
 

@@ -101,6 +101,42 @@ class Views(Case):
         self.assertEqual([self.check_weight_file(root, f"model-{number}.safetensors") for number in range(3)], [2] * 3)
         self.check_reader(root)
 
+    def test_npy(self):
+        """NumPy loads and maps each tensor as it is stored, and each quantized one as the numbers of its codes."""
+        tensors = self.tensors()
+        tensors["scalar"] = Tensor("F32", [], np.float32(3.5).tobytes())
+        tensors["flags"] = Tensor.of("BOOL", [True, False, True])
+        self.write(tensors)
+        for bits in 8, 4:
+            self.pack(f"--bits={bits}", "--force", "--view=npy,npy-float")
+            root = self.extract()
+            for name, entry in self.manifest(root).items():
+                with self.subTest(bits=bits, name=name):
+                    self.check_npy(root, entry, tensors[name])
+            self.check_reader(root)
+
+    def check_npy(self, root, entry, tensor):
+        file = os.path.basename(entry["file"]).rsplit(".", 1)[0] + ".npy"
+        path = os.path.join(root, "npy", file)
+        stored = read(root, "quantized", entry["file"])
+        array = np.load(path)
+        self.assertTrue(array.tobytes() == stored)
+        self.assertTrue(array.size == 0 or np.array_equal(np.load(path, mmap_mode="r"), array))
+        self.assertTrue(bool(entry["bits"]) == os.path.exists(os.path.join(root, "npy-float", file)))
+        shape = list(tensor.shape)
+        if not entry["bits"]:
+            self.assertEqual((list(array.shape), array.itemsize), (shape, len(tensor.raw) // max(array.size, 1) or
+                                                                   array.itemsize))
+            return
+        self.assertEqual(array.dtype, np.uint8)
+        self.assertEqual(list(array.shape), shape if entry["bits"] == 8 else
+                         shape[:-1] + [shape[-1] // 2] if shape[-1] % 2 == 0 else [-(-np.prod(shape) // 2)])
+        dtype = "F32" if tensor.dtype == "BF16" else tensor.dtype
+        numbers = np.load(os.path.join(root, "npy-float", file))
+        self.assertEqual((list(numbers.shape), numbers.dtype.str),
+                         (shape, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]))
+        self.assertTrue(numbers.tobytes() == self.expected(root, entry, b"", dtype))
+
     def names(self, *options):
         self.pack("--force", *options)
         root = self.extract()
@@ -119,7 +155,8 @@ class Views(Case):
         for wrong in "", "modell", "model,", ",model", "model,none", "model quantized":
             done = run(f"--view={wrong}", self.model, self.path("out/x.efs"))
             self.assertEqual((done.returncode, done.stdout), (2, ""))
-            self.assertRegex(done.stderr, "^mkentrofs: --view: there is no '.*'; there are model, quantized, none\n")
+            self.assertRegex(done.stderr, "^mkentrofs: --view: there is no '.*'; there are model, "
+                             "quantized, npy, npy-float, none\n")
 
     def test_companions(self):
         """A tensor named like another one's parameter is in the way of one view only."""
@@ -129,16 +166,18 @@ class Views(Case):
         self.check_weight_file(self.extract(), "model.safetensors")
 
     def test_growth(self):
-        """A view takes no more than its headers: 32 bytes a tensor, and 1.5 KB."""
+        """A view takes no more than its headers: 32 bytes a tensor, and 1.5 KB; .npy files have names, too."""
         tensors = {f"model.layers.{i}.mlp.weight": weights("BF16", [64, 512], i) for i in range(100)}
         self.write(tensors)
         sizes = {}
-        for views in "none", "model", "quantized", "model,quantized":
+        for views in "none", "model", "quantized", "model,quantized", "npy", "npy-float":
             figures = json.loads(self.pack("--force", "--json", f"--view={views}").stdout)
             sizes[views] = figures["image_bytes"]
         limit = 1536 + 32 * len(tensors)
         self.assertLess(sizes["model"] - sizes["none"], limit)
         self.assertLess(sizes["model,quantized"] - sizes["quantized"], limit)
+        self.assertLess(sizes["npy"] - sizes["none"], limit + 32 * len(tensors))
+        self.assertLess(sizes["npy-float"] - sizes["none"], limit + 32 * len(tensors))
         self.assertLess(sizes["model,quantized"], sizes["none"] + sum(len(t.raw) for t in tensors.values()) // 100)
 
 
