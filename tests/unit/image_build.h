@@ -182,6 +182,20 @@ static inline void build_sample_blob(struct sample *sample, struct image_writer 
 		abort();
 }
 
+/* What the file of seven pieces ends with: the numbers of the first tensor as BF16, which have no
+ * more than its eight bits, without the first byte and the last. */
+enum { SAMPLE_NUMBERS = 199998 };
+static inline void build_sample_numbers(const struct sample *sample, uint8_t to[SAMPLE_NUMBERS])
+{
+	for (size_t i = 0; i < SAMPLE_NUMBERS; i++) {
+		float number = 0.125f * (float)(sample->streams[0].data[(i + 1) / 2] - 7);
+		uint32_t bits;
+
+		memcpy(&bits, &number, sizeof(bits));
+		to[i] = (uint8_t)(bits >> (i % 2 ? 16 : 24));
+	}
+}
+
 static inline void build_sample_catalog(struct sample *sample, struct image_writer *writer)
 {
 	static const uint64_t dims[] = {100, 1000};
@@ -212,17 +226,21 @@ static inline void build_sample_catalog(struct sample *sample, struct image_writ
 	    .record = {
 		.source_dtype = EFS_F32, .source_order = 1, .rank = 2, .sqnr = __builtin_inf()}};
 	struct efs_piece pieces[SAMPLE_STREAMS] = {
-	    {EFS_PIECE_BLOB, 0, 0, 1000},      {EFS_PIECE_STREAM, 0, 0, 100000},
-	    {EFS_PIECE_STREAM, 9, 5, 5242875}, {EFS_PIECE_STREAM, 3, 16383, 1},
-	    {EFS_PIECE_BLOB, 2, 7, 399993},    {EFS_PIECE_STREAM, 5, 1, 199999},
+	    {EFS_PIECE_BLOB, 0, 0, 1000},        {EFS_PIECE_STREAM, 0, 0, 100000},
+	    {EFS_PIECE_STREAM, 9, 5, 5242875},   {EFS_PIECE_STREAM, 3, 16383, 1},
+	    {EFS_PIECE_BLOB, 2, 7, 399993},      {EFS_PIECE_STREAM, 5, 1, 199999},
+	    {EFS_PIECE_TRANSCODE, 0, 1, 199998},
 	};
+	const struct efs_transcode numbers = {
+	    .rule = EFS_DEQUANTIZE, .dtype = EFS_BF16, .raw_size = 200000};
 	struct efs_piece one;
 
 	BUILD_CHECK(
-	    image_writer_add_file(writer, "quantized/model.safetensors", pieces, 6, &sample->diag));
-	BUILD_CHECK(
 	    efs_io_sha256(sample->streams[0].data, sample->streams[0].size, spec.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
+	BUILD_CHECK(image_writer_add_transcode(writer, &numbers, &pieces[6].source, &sample->diag));
+	BUILD_CHECK(
+	    image_writer_add_file(writer, "quantized/model.safetensors", pieces, 7, &sample->diag));
 	one = (struct efs_piece){EFS_PIECE_BLOB, 0, 0, 1000};
 	BUILD_CHECK(image_writer_add_file(writer, "config.json", &one, 1, &sample->diag));
 	BUILD_CHECK(image_writer_add_file(writer, "empty", NULL, 0, &sample->diag));

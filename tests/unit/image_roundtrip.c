@@ -93,7 +93,7 @@ Test(image_roundtrip, files)
 {
 	struct opened o;
 	uint8_t *whole, *buffer, *to;
-	size_t size = 1000 + 100000 + 5242875 + 1 + 399993 + 199999;
+	size_t size = 1000 + 100000 + 5242875 + 1 + 399993 + 199999 + SAMPLE_NUMBERS;
 	uint64_t seed = 9, start;
 	uint32_t node;
 
@@ -105,7 +105,8 @@ Test(image_roundtrip, files)
 	to = mempcpy(to, o.sample.streams[9].data + 5, 5242875);
 	to = mempcpy(to, o.sample.streams[3].data + 16383, 1);
 	to = mempcpy(to, o.sample.blobs[2].data + 7, 399993);
-	memcpy(to, o.sample.streams[5].data + 1, 199999);
+	to = mempcpy(to, o.sample.streams[5].data + 1, 199999);
+	build_sample_numbers(&o.sample, to);
 	node = find(o.image, "quantized/model.safetensors");
 	cr_assert_eq(image_node(o.image, node)->size, size);
 	cr_assert_eq(image_read_file(o.image, node, 0, buffer, size + 1, o.scratch, &o.diag),
