@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum {
-	THREADS_MIN = 4,     /* some wait for storage while others decode */
+	THREADS_MIN = 3,     /* one may wait for the kernel to take pages */
 	THREADS_MAX = 8,     /* more take turns at the same lock of the kernel, and memory each */
 	BACKGROUND_MAX = 64, /* requests that the kernel may have under way, reads ahead included */
 };
@@ -45,9 +45,10 @@ bool session_ask_readahead(struct session_readahead *readahead)
 static unsigned thread_count(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	if (cpus < THREADS_MIN)
+	/* One more than can run: it waits for storage meanwhile. */
+	if (cpus + 1 < THREADS_MIN)
 		return THREADS_MIN;
-	return cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
+	return cpus + 1 > THREADS_MAX ? THREADS_MAX : (unsigned)cpus + 1;
 }
 
 int session_serve(struct fuse_session *session, bool single_thread)
