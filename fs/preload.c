@@ -105,18 +105,40 @@ static int64_t weights_file(const struct image *image)
 	return node;
 }
 
-/* The file with the weights, or if there is none, all. */
+static bool has_weights(const struct image *image, uint32_t node)
+{
+	const struct efs_node *file = image_node(image, node);
+	for (uint32_t i = 0; file->type == EFS_FILE && i < file->count; i++)
+		if (image_piece(image, file->first + i)->kind != EFS_PIECE_BLOB)
+			return true;
+	return false;
+}
+
+/* Of the nodes [first, end) the files with weights. Their number; -1: it was stopped. */
+static int64_t preload_range(struct preload *preload, uint32_t first, uint32_t end)
+{
+	int64_t count = 0;
+	for (uint32_t i = first; i < end; i++) {
+		if (!has_weights(preload->source.image, i))
+			continue;
+		if (!preload_file(preload, i))
+			return -1;
+		count++;
+	}
+	return count;
+}
+
+/* The file with all codes; if there is none, the weight files of the model; or else all. One of
+ * these is what a program opens, the others have the same weights. */
 static void preload_files(struct preload *preload)
 {
 	struct image *image = preload->source.image;
+	const struct efs_node *root = image_node(image, 0);
 	int64_t node = weights_file(image);
-	if (node > 0 && image_node(image, (uint32_t)node)->type == EFS_FILE) {
+	if (node > 0 && image_node(image, (uint32_t)node)->type == EFS_FILE)
 		preload_file(preload, (uint32_t)node);
-		return;
-	}
-	for (uint32_t i = 0; i < image_catalog(image)->node_count; i++)
-		if (image_node(image, i)->type == EFS_FILE && !preload_file(preload, i))
-			return;
+	else if (preload_range(preload, root->first, root->first + root->count) == 0)
+		preload_range(preload, 0, image_catalog(image)->node_count);
 }
 
 static void preload_image(struct preload *preload)

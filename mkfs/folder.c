@@ -231,13 +231,6 @@ static int sort_files(struct folder *folder, const char *path, char **files, siz
 			notice(path, name, "not the weights chosen");
 			continue;
 		}
-		if (strcmp(name, "quantized") == 0) {
-			cli_cannot("pack", path,
-				   "the file '%s' takes the name of a folder in the "
-				   "image",
-				   name);
-			return -1;
-		}
 		if (add_name(&folder->sidecars, &folder->sidecar_count, name)) {
 			cli_cannot("read", path, "out of memory");
 			return -1;

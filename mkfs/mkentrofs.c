@@ -139,7 +139,7 @@ static enum status run(struct options *options)
 	if (source_open(&source, options->source, options->verbose))
 		return STATUS_FAILED;
 	struct plan *plan = plan_create(&source, options);
-	int result = plan ? 0 : -1;
+	int result = plan ? view_check_folders(&source, options->views) : -1;
 	if (!result && (options->views & VIEW_QUANTIZED))
 		result = view_check_companions(&source, plan);
 	if (!result && options->target && source_has(&source, options->target)) {

@@ -54,6 +54,38 @@ char *view_file_name(const struct safetensor *tensor, int bits)
 	return asprintf(&file, "%.*s-%s.%s", (int)cut, encoded, hash, extension) < 0 ? NULL : file;
 }
 
+static int check_folder(const struct source *source, const struct source_file *files, size_t count,
+			const char *folder)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(files[i].name, folder) == 0) {
+			cli_cannot("pack", source->path,
+				   "the file '%s' takes the name of a folder in the image", folder);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int view_check_folders(const struct source *source, unsigned views)
+{
+	static const struct {
+		const char *name;
+		unsigned views; /* 0: it is always there */
+	} folders[] = {{"quantized", 0}, {"npy", VIEW_NPY}, {"npy-float", VIEW_NPY_FLOAT}};
+
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		if (folders[i].views && !(views & folders[i].views))
+			continue;
+		if (check_folder(source, source->sidecars, source->sidecar_count, folders[i].name))
+			return -1;
+		if ((views & VIEW_MODEL) &&
+		    check_folder(source, source->shards, source->shard_count, folders[i].name))
+			return -1;
+	}
+	return 0;
+}
+
 static const char *const companions[] = {"scale", "zero_point"};
 
 static int compare_names(const void *a, const void *b)

@@ -17,6 +17,9 @@ char *view_file_name(const struct safetensor *tensor, int bits);
  * those end in the middle of a byte, all in one dimension. */
 unsigned view_code_shape(const struct safetensor *tensor, int bits, uint64_t *dims);
 
+/* Fails, after printing why, if a file has the name of a folder of these views. */
+int view_check_folders(const struct source *source, unsigned views);
+
 /* Fails, after printing why, if a companion of a tensor to quantize has the name of a tensor. */
 int view_check_companions(const struct source *source, const struct plan *plan);
 

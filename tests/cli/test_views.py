@@ -158,6 +158,24 @@ class Views(Case):
             self.assertRegex(done.stderr, "^mkentrofs: --view: there is no '.*'; there are model, "
                              "quantized, npy, npy-float, none\n")
 
+    def test_names_of_folders(self):
+        """A file that has the name of a view's folder is refused at once, if that view is asked for."""
+        self.write({"w": weights("F32", [64, 64], 1)})
+        for name, view in ("npy", "npy"), ("npy-float", "npy-float"), ("quantized", "none"):
+            path = os.path.join(self.model, name)
+            with open(path, "wb") as file:
+                file.write(b"x")
+            self.fails(f"^mkentrofs: cannot pack '.*': the file '{name}' takes the name of a folder in the image\n$",
+                       f"--view={view}")
+            os.unlink(path)
+        with open(os.path.join(self.model, "npy"), "wb") as file:
+            file.write(b"x")
+        self.pack("--view=model")  # then it is a sidecar as any other
+        self.assertEqual(read(self.extract(), "npy"), b"x")
+        named = os.path.join(self.model, "quantized")
+        os.rename(os.path.join(self.model, "model.safetensors"), named)
+        self.fails("the file 'quantized' takes the name", "--force", source=named, left=["model.efs"])
+
     def test_companions(self):
         """A tensor named like another one's parameter is in the way of one view only."""
         self.write({"w": weights("F32", [64, 64], 1), "w.scale": weights("F32", [64], 2)})

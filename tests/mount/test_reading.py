@@ -10,6 +10,8 @@ import threading
 import time
 import unittest
 
+import numpy as np
+
 from mountlib import Mount, all_files, contents, modellib, open_workshop, wait_until
 
 BIG = "quantized/model.safetensors"
@@ -100,9 +102,23 @@ class Options(unittest.TestCase):
             # The last step is counted before the kernel has its pages.
             wait_until(lambda: self.read_without_request(mount), "pages in the cache")
 
-    def read_without_request(self, mount):
+    def test_preload_of_weight_files(self):
+        """Of an image without the file of all codes, the model's weight files are preloaded, and nothing else."""
+        source = shop.path("floats")
+        modellib.write_model(source, {name: modellib.Tensor.of("BF16", np.random.default_rng(7).standard_normal((512, 1000)))
+                                      for name in ("a", "b")})
+        floats = shop.pack(source, "floats.efs", "--view=model")
+        size = os.path.getsize(os.path.join(source, "model.safetensors"))
+        with Mount(floats, "-o", "stats,preload=1G") as mount:
+            wait_until(lambda: stats(mount)["bytes_served"] >= size, "the preload")
+            wait_until(lambda: self.read_without_request(mount, "model.safetensors", None), "pages in the cache")
+            self.assertEqual(stats(mount)["bytes_served"], size)
+
+    def read_without_request(self, mount, name=BIG, expected=BIG):
         before = stats(mount)["reads"]
-        self.assertTrue(contents(mount / BIG) == contents(os.path.join(extracted, BIG)))
+        data = contents(mount / name)
+        if expected:
+            self.assertTrue(data == contents(os.path.join(extracted, expected)))
         return stats(mount)["reads"] == before
 
     def test_compressed_drops_decoded_pages(self):
