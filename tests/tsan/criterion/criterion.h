@@ -67,6 +67,15 @@ static struct criterion_suite *criterion_suites;
 		}                                                                                  \
 	} while (0)
 
+enum { CRITERION_SKIPPED = 77 }; /* exit code of a test's process */
+
+#define cr_skip_test(...)                                                                          \
+	do {                                                                                       \
+		fprintf(stderr, "" __VA_ARGS__);                                                   \
+		fputc('\n', stderr);                                                               \
+		_exit(CRITERION_SKIPPED);                                                          \
+	} while (0)
+
 /* An expectation that fails ends the test here, too. */
 #define cr_expect          cr_assert
 #define cr_expect_eq       cr_assert_eq
@@ -106,7 +115,9 @@ static void criterion_run(const struct criterion_case *entered)
 		suite->fini();
 }
 
-static int criterion_passes(const struct criterion_case *entered)
+enum criterion_outcome { CRITERION_FAILS, CRITERION_PASSES, CRITERION_SKIPS };
+
+static enum criterion_outcome criterion_outcome(const struct criterion_case *entered)
 {
 	int status = 1;
 	pid_t child = fork();
@@ -115,9 +126,11 @@ static int criterion_passes(const struct criterion_case *entered)
 		exit(0); /* not _exit(): ThreadSanitizer turns a race into an exit code here */
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
-		return 0;
+		return CRITERION_FAILS;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CRITERION_SKIPPED)
+		return CRITERION_SKIPS;
 	/* The sanitizer may catch the signal and exit with a code of its own. */
-	return entered->signal ? status != 0 : status == 0;
+	return (entered->signal ? status != 0 : status == 0) ? CRITERION_PASSES : CRITERION_FAILS;
 }
 
 int main(int argc, char **argv)
@@ -131,10 +144,11 @@ int main(int argc, char **argv)
 		return 2;
 	for (struct criterion_case *entered = criterion_cases; entered; entered = entered->next) {
 		fflush(NULL);
-		int passed = entered->disabled || criterion_passes(entered);
-		fprintf(tap, "%s - %s%s\n", passed ? "ok" : "not ok", entered->name,
-			entered->disabled ? " # SKIP" : "");
-		failed |= !passed;
+		enum criterion_outcome outcome =
+		    entered->disabled ? CRITERION_SKIPS : criterion_outcome(entered);
+		fprintf(tap, "%s - %s%s\n", outcome == CRITERION_FAILS ? "not ok" : "ok",
+			entered->name, outcome == CRITERION_SKIPS ? " # SKIP" : "");
+		failed |= outcome == CRITERION_FAILS;
 	}
 	return fclose(tap) || failed;
 }
