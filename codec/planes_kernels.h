@@ -32,6 +32,19 @@ struct planes_kernel {
 	planes_joiner *join[PLANES_SHAPES];
 };
 
+/* That of an instruction set with vectors, whose file has these functions. */
+#define PLANES_VECTOR_KERNEL                                                                       \
+	{                                                                                          \
+		.split = {[PLANES_PAIRS] = split_pairs,                                            \
+			  [PLANES_ROTATED_PAIRS] = split_rotated_pairs,                            \
+			  [PLANES_FOURS] = split_fours,                                            \
+			  [PLANES_ROTATED_FOURS] = split_rotated_fours},                           \
+		.join = {                                                                          \
+		    [PLANES_PAIRS] = join_pairs,   [PLANES_ROTATED_PAIRS] = join_rotated_pairs,    \
+		    [PLANES_FOURS] = join_fours,   [PLANES_ROTATED_FOURS] = join_rotated_fours,    \
+		    [PLANES_HALVES] = join_halves, [PLANES_ROTATED_HALVES] = join_rotated_halves}, \
+	}
+
 extern const struct planes_kernel planes_kernel_reference;
 extern const struct planes_kernel planes_kernel_scalar; /* has no NULL */
 extern const struct planes_kernel planes_kernel_avx2;   /* x86-64 only */

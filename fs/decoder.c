@@ -19,6 +19,7 @@ enum {
 	SHARE_MIN = 60000, /* nanoseconds */
 	WORKERS_MAX = 64,
 	SPEED_DAMPING = 16, /* weight of the past in the running mean of the speed */
+	CACHE_LINE = 64,    /* bytes */
 };
 
 struct shared_run {
@@ -65,8 +66,6 @@ int decoder_create(struct decoder **decoder, struct image *image, struct stats *
 	*decoder = new;
 	return 0;
 }
-
-enum { CACHE_LINE = 64 };
 
 /* Asks for stored bytes that storage has just put into memory: the first look at them, which is all
  * over a block, would wait for each of their lines. */

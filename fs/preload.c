@@ -128,8 +128,8 @@ static int64_t preload_range(struct preload *preload, uint32_t first, uint32_t e
 	return count;
 }
 
-/* The file with all codes; if there is none, the weight files of the model; or else all. One of
- * these is what a program opens, the others have the same weights. */
+/* The file with all codes; if there is none, the weight files in the root; or else all files with
+ * weights. Whichever a program opens, the others show the same weights. */
 static void preload_files(struct preload *preload)
 {
 	struct image *image = preload->source.image;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum {
-	THREADS_MIN = 3,     /* one may wait for the kernel to take pages */
+	THREADS_MIN = 3,     /* one may store pages, which waits for requests that others answer */
 	THREADS_MAX = 8,     /* more take turns at the same lock of the kernel, and memory each */
 	BACKGROUND_MAX = 64, /* requests that the kernel may have under way, reads ahead included */
 };

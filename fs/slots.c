@@ -33,9 +33,8 @@ struct slots {
 	pthread_mutex_t lock; /* of everything but what held slots hold */
 	struct entry *entries;
 	struct entry **buckets;
-	struct queue
-	    finished;      /* reused first, the newest of them: it is still in the CPU's caches */
-	struct queue kept; /* reused when there are no others, the oldest first */
+	struct queue finished; /* reused first, from the newest: it is in the CPU's caches still */
+	struct queue kept;     /* reused when there are no others, from the oldest */
 	uint8_t *memory;
 	size_t slot_size;
 	unsigned count, bucket_mask;

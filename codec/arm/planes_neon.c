@@ -123,15 +123,4 @@ static inline void split_fours16(const uint8_t *records, const struct planes_par
 PLANES_SPLIT(split_fours, 4, 4, 16, split_fours16, 0)
 PLANES_SPLIT(split_rotated_fours, 4, 4, 16, split_fours16, 1)
 
-const struct planes_kernel planes_kernel_neon = {
-    .split = {[PLANES_PAIRS] = split_pairs,
-	      [PLANES_ROTATED_PAIRS] = split_rotated_pairs,
-	      [PLANES_FOURS] = split_fours,
-	      [PLANES_ROTATED_FOURS] = split_rotated_fours},
-    .join = {[PLANES_PAIRS] = join_pairs,
-	     [PLANES_ROTATED_PAIRS] = join_rotated_pairs,
-	     [PLANES_FOURS] = join_fours,
-	     [PLANES_ROTATED_FOURS] = join_rotated_fours,
-	     [PLANES_HALVES] = join_halves,
-	     [PLANES_ROTATED_HALVES] = join_rotated_halves},
-};
+const struct planes_kernel planes_kernel_neon = PLANES_VECTOR_KERNEL;

@@ -156,15 +156,4 @@ static inline void split_fours32(const uint8_t *records, const struct planes_par
 PLANES_SPLIT(split_fours, 4, 4, 32, split_fours32, 0)
 PLANES_SPLIT(split_rotated_fours, 4, 4, 32, split_fours32, 1)
 
-const struct planes_kernel planes_kernel_avx2 = {
-    .split = {[PLANES_PAIRS] = split_pairs,
-	      [PLANES_ROTATED_PAIRS] = split_rotated_pairs,
-	      [PLANES_FOURS] = split_fours,
-	      [PLANES_ROTATED_FOURS] = split_rotated_fours},
-    .join = {[PLANES_PAIRS] = join_pairs,
-	     [PLANES_ROTATED_PAIRS] = join_rotated_pairs,
-	     [PLANES_FOURS] = join_fours,
-	     [PLANES_ROTATED_FOURS] = join_rotated_fours,
-	     [PLANES_HALVES] = join_halves,
-	     [PLANES_ROTATED_HALVES] = join_rotated_halves},
-};
+const struct planes_kernel planes_kernel_avx2 = PLANES_VECTOR_KERNEL;
