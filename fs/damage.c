@@ -10,12 +10,21 @@
 #include "fs/log.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
 	PATH_SIZE = 768,
 	TENSOR_SHOWN = 512, /* bytes of a tensor's name */
 };
+
+static bool is_made_of(const struct efs_transcode *transcode, uint32_t number,
+		       const struct efs_tensor *tensor)
+{
+	return transcode->rule == EFS_JOIN
+		   ? tensor->first_stream - transcode->first_stream < transcode->plane_count
+		   : transcode->tensor == number;
+}
 
 /* The name of the tensor that a piece belongs to, empty if there is none. */
 static struct image_name tensor_of(const struct image *image, const struct efs_piece *piece)
@@ -25,7 +34,7 @@ static struct image_name tensor_of(const struct image *image, const struct efs_p
 		const struct efs_tensor *tensor = image_tensor(image, i);
 		if (piece->kind == EFS_PIECE_STREAM
 			? piece->source - tensor->first_stream < tensor->stream_count
-			: image_transcode(image, piece->source)->tensor == i)
+			: is_made_of(image_transcode(image, piece->source), i, tensor))
 			return image_string(image, tensor->name);
 	}
 	return (struct image_name){.text = ""};

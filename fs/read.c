@@ -240,13 +240,18 @@ static int read_transcode(struct reader *reader, const struct stretch *stretch, 
 	if (!buffer->source)
 		return -ENOMEM;
 	while (at < end) {
-		uint64_t rest = TRANSCODE_PART - at % TRANSCODE_PART;
+		uint64_t rest = transcode_part(reader->image, number, at);
 		size_t part = (size_t)(rest < end - at ? rest : end - at);
-		struct transcode_source source = transcode_source(reader->image, number, at, part);
-		int error =
-		    read_stream(reader, &source, buffer->source, in_order, &buffer->work, diag);
-		if (error)
-			return error;
+		struct transcode_source sources[TRANSCODE_SOURCES_MAX];
+		unsigned count = transcode_sources(reader->image, number, at, part, sources);
+		uint8_t *bytes = buffer->source;
+		for (unsigned i = 0; i < count; i++) {
+			int error =
+			    read_stream(reader, &sources[i], bytes, in_order, &buffer->work, diag);
+			if (error)
+				return error;
+			bytes += sources[i].size;
+		}
 		transcode(reader->image, number, at, part, buffer->source, to);
 		at += part;
 		to += part;
@@ -254,20 +259,11 @@ static int read_transcode(struct reader *reader, const struct stretch *stretch, 
 	return 0;
 }
 
-/* What a stretch of a stream or transcode is made of. */
-static struct transcode_source source_of(const struct image *image, const struct stretch *stretch)
-{
-	if (stretch->piece->kind == EFS_PIECE_TRANSCODE)
-		return transcode_source(image, stretch->piece->source, stretch->from,
-					stretch->size);
-	return (struct transcode_source){stretch->piece->source, stretch->from, stretch->size};
-}
-
 static int read_stretch(struct reader *reader, const struct stretch *stretch, uint8_t *to,
 			bool in_order, struct read_buffer *buffer, struct image_diag *diag)
 {
 	struct streams_work *work = &buffer->work;
-	struct transcode_source source;
+	const struct transcode_source all = {stretch->piece->source, stretch->from, stretch->size};
 	ssize_t got;
 	switch (stretch->piece->kind) {
 	case EFS_PIECE_BLOB:
@@ -275,8 +271,7 @@ static int read_stretch(struct reader *reader, const struct stretch *stretch, ui
 				      (size_t)stretch->size, work->scratch, diag);
 		return got < 0 ? (int)got : 0;
 	case EFS_PIECE_STREAM:
-		source = source_of(reader->image, stretch);
-		return read_stream(reader, &source, to, in_order, work, diag);
+		return read_stream(reader, &all, to, in_order, work, diag);
 	default:
 		return read_transcode(reader, stretch, to, in_order, buffer, diag);
 	}
@@ -303,8 +298,35 @@ static int read_pieces(struct reader *reader, uint32_t node, uint64_t offset, si
 	return 0;
 }
 
-/* Starts to fetch what lies ahead of a reader. An index that is damaged is left to the read that
- * needs it. */
+/* What a stretch is made of that is fetched ahead: of blobs, nothing. */
+static unsigned sources_of(const struct image *image, const struct stretch *stretch,
+			   struct transcode_source *sources)
+{
+	switch (stretch->piece->kind) {
+	case EFS_PIECE_BLOB:
+		return 0;
+	case EFS_PIECE_STREAM:
+		*sources =
+		    (struct transcode_source){stretch->piece->source, stretch->from, stretch->size};
+		return 1;
+	default:
+		return transcode_sources(image, stretch->piece->source, stretch->from,
+					 stretch->size, sources);
+	}
+}
+
+/* An index that is damaged is left to the read that needs it. */
+static void fetch_source(struct reader *reader, const struct transcode_source *source)
+{
+	struct image_diag diag;
+	if (image_hold_index(reader->image, source->stream, &diag))
+		return;
+	segments_ahead(reader->segments, source->stream, source->offset,
+		       source->offset + source->size);
+	image_release_index(reader->image, source->stream);
+}
+
+/* Starts to fetch what lies ahead of a reader. */
 static void fetch_ahead_of(struct reader *reader, uint32_t node, const struct ahead_plan *plan)
 {
 	uint64_t end = image_node(reader->image, node)->size;
@@ -312,16 +334,11 @@ static void fetch_ahead_of(struct reader *reader, uint32_t node, const struct ah
 	uint64_t size = plan->from < to ? to - plan->from : 0;
 	struct walk walk = walk_range(reader->image, node, plan->from, size);
 	struct stretch stretch;
-	struct image_diag diag;
 	while (walk_next(&walk, &stretch)) {
-		if (stretch.piece->kind == EFS_PIECE_BLOB)
-			continue;
-		struct transcode_source source = source_of(reader->image, &stretch);
-		if (image_hold_index(reader->image, source.stream, &diag))
-			continue;
-		segments_ahead(reader->segments, source.stream, source.offset,
-			       source.offset + source.size);
-		image_release_index(reader->image, source.stream);
+		struct transcode_source sources[TRANSCODE_SOURCES_MAX];
+		unsigned count = sources_of(reader->image, &stretch, sources);
+		for (unsigned i = 0; i < count; i++)
+			fetch_source(reader, &sources[i]);
 	}
 }
 

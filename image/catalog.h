@@ -9,6 +9,7 @@
 #ifndef ENTROFS_IMAGE_CATALOG_H
 #define ENTROFS_IMAGE_CATALOG_H
 
+#include "codec/planes.h"
 #include "image/diag.h"
 #include "image/format.h"
 
@@ -62,6 +63,9 @@ unsigned efs_dtype_size(uint8_t dtype);
 
 /* Whether it is one of the numbers that can be quantized. */
 int efs_dtype_is_float(uint8_t dtype);
+
+/* The records that a transcode of rule EFS_JOIN is made of. */
+struct planes efs_transcode_planes(const struct efs_transcode *transcode);
 
 /* --- parts of efs_catalog_parse(), in files of their own
  * ------------------------------------------ */

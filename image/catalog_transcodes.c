@@ -4,12 +4,24 @@
 
 #include <errno.h>
 
-static int is_zero(const uint8_t *bytes, size_t size)
+struct planes efs_transcode_planes(const struct efs_transcode *transcode)
 {
-	for (size_t i = 0; i < size; i++)
-		if (bytes[i])
-			return 0;
-	return 1;
+	struct planes planes = {.word = transcode->word, .count = transcode->plane_count};
+
+	for (unsigned k = 0; k < planes.count && k < EFS_PLANES_MAX; k++) {
+		planes.size[k] = transcode->plane_size[k];
+		planes.unit = (uint16_t)(planes.unit + planes.size[k]);
+	}
+	return planes;
+}
+
+/* Whether a plane from this one on has a size. */
+static int sizes_behind(const struct efs_transcode *transcode, unsigned count)
+{
+	for (unsigned k = count; k < EFS_PLANES_MAX; k++)
+		if (transcode->plane_size[k])
+			return 1;
+	return 0;
 }
 
 static const char *dequantize_fault(const struct catalog *catalog,
@@ -18,6 +30,8 @@ static const char *dequantize_fault(const struct catalog *catalog,
 	const struct efs_tensor *tensor;
 	uint64_t size;
 
+	if (transcode->plane_count || sizes_behind(transcode, 0))
+		return "a reserved field is not zero";
 	if (transcode->tensor >= catalog->header->tensor_count)
 		return "its tensor does not exist";
 	tensor = &catalog->tensors[transcode->tensor];
@@ -32,14 +46,46 @@ static const char *dequantize_fault(const struct catalog *catalog,
 	return NULL;
 }
 
+/* The sum of sizes cannot wrap to a valid one: each is checked first. */
+static const char *join_fault(const struct catalog *catalog, const struct efs_transcode *transcode)
+{
+	uint32_t streams = catalog->header->stream_count;
+	struct planes planes = efs_transcode_planes(transcode);
+	uint64_t records, size;
+
+	if (planes.count > EFS_PLANES_MAX)
+		return "it has too many planes";
+	if (sizes_behind(transcode, planes.count))
+		return "a reserved field is not zero";
+	for (unsigned k = 0; k < planes.count; k++)
+		if (planes.size[k] > PLANES_UNIT_MAX)
+			return "its records are impossible";
+	if (!planes_valid(&planes))
+		return "its records are impossible";
+	if (transcode->first_stream > streams || streams - transcode->first_stream < planes.count)
+		return "its streams do not exist";
+	if (transcode->raw_size > INT64_MAX || transcode->raw_size % planes.unit)
+		return "its size is no number of records";
+	records = transcode->raw_size / planes.unit;
+	for (unsigned k = 0; k < planes.count; k++) {
+		size = records * planes.size[k];
+		if (catalog->streams[transcode->first_stream + k].raw_size != size)
+			return "its size contradicts its streams";
+	}
+	return NULL;
+}
+
 static const char *transcode_fault(const struct catalog *catalog,
 				   const struct efs_transcode *transcode)
 {
-	if (transcode->rule != EFS_DEQUANTIZE)
+	switch (transcode->rule) {
+	case EFS_DEQUANTIZE:
+		return dequantize_fault(catalog, transcode);
+	case EFS_JOIN:
+		return join_fault(catalog, transcode);
+	default:
 		return "its rule is unknown";
-	if (transcode->reserved0 || !is_zero(transcode->reserved1, sizeof(transcode->reserved1)))
-		return "a reserved field is not zero";
-	return dequantize_fault(catalog, transcode);
+	}
 }
 
 int efs_catalog_check_transcodes(const struct catalog *catalog, struct image_diag *diag)

@@ -252,8 +252,12 @@ int efs_catalog_writer_add_transcode(struct catalog_writer *catalog,
 				     const struct efs_transcode *record, uint32_t *transcode,
 				     struct image_diag *diag)
 {
-	if (record->tensor >= count_of(&catalog->tensors, sizeof(struct efs_tensor)))
+	if (record->rule == EFS_DEQUANTIZE &&
+	    record->tensor >= count_of(&catalog->tensors, sizeof(struct efs_tensor)))
 		return image_fail(diag, -EINVAL, "a transcode's tensor does not exist");
+	if (record->rule == EFS_JOIN && record->first_stream + record->plane_count >
+					    count_of(&catalog->streams, sizeof(struct efs_stream)))
+		return image_fail(diag, -EINVAL, "a transcode's streams do not exist");
 	return add_records(&catalog->transcodes, record, sizeof(*record), 1, transcode, diag);
 }
 

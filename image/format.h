@@ -41,6 +41,7 @@ enum {
 	EFS_RANK_MAX = 32,
 	EFS_NAME_MAX = 255, /* bytes of a node's name */
 	EFS_DEPTH_MAX = 64, /* names of a path: levels of the tree below its root */
+	EFS_PLANES_MAX = 8, /* streams that a transcode joins */
 };
 
 /* Known feature bits: none yet. An unknown incompatible bit means: do not read this image. */
@@ -184,16 +185,25 @@ struct efs_tensor {
 };
 
 /* The rule by which bytes are made of others. */
-enum efs_rule { EFS_DEQUANTIZE = 1 /* the numbers that a tensor's codes stand for */ };
+enum efs_rule {
+	EFS_DEQUANTIZE = 1, /* the numbers that a tensor's codes stand for */
+	EFS_JOIN = 2,       /* records of byte planes, each a stream: see codec/planes.h */
+};
 
 /* Bytes that are not stored: made of those of streams when they are read. */
 struct efs_transcode {
 	uint16_t rule;
-	uint8_t dtype; /* of the numbers: F16, BF16, F32 or F64 */
-	uint8_t reserved0;
-	uint32_t tensor; /* whose codes they stand for */
+	union {
+		uint8_t dtype; /* dequantize: of the numbers: F16, BF16, F32 or F64 */
+		uint8_t word;  /* join: bytes of what is rotated, 0, 2 or 4 */
+	};
+	uint8_t plane_count; /* join: 1 to EFS_PLANES_MAX; else 0 */
+	union {
+		uint32_t tensor;       /* dequantize: whose codes they stand for */
+		uint32_t first_stream; /* join: the others follow it */
+	};
 	uint64_t raw_size;
-	uint8_t reserved1[16];
+	uint16_t plane_size[EFS_PLANES_MAX]; /* join: bytes of each field of a record; else 0 */
 };
 
 struct efs_stream {
@@ -241,7 +251,9 @@ EFS_AT(efs_tensor, first_dim, 24);
 EFS_AT(efs_tensor, entropy, 48);
 EFS_AT(efs_tensor, digest, 72);
 static_assert(sizeof(struct efs_transcode) == 32, "efs_transcode");
+EFS_AT(efs_transcode, tensor, 4);
 EFS_AT(efs_transcode, raw_size, 8);
+EFS_AT(efs_transcode, plane_size, 16);
 static_assert(sizeof(struct efs_stream) == 56, "efs_stream");
 EFS_AT(efs_stream, index, 24);
 EFS_AT(efs_stream, block_log2, 48);

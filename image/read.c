@@ -213,20 +213,24 @@ ssize_t image_read_blob(struct image *image, uint32_t blob, uint64_t offset, voi
 	return (ssize_t)size;
 }
 
-/* The bytes of a transcode that one reading of its stream gives. */
+/* The next bytes of a transcode, as far as one part goes. */
 static int read_part(struct image *image, uint32_t number, struct wanted *wanted,
 		     struct image_scratch *scratch, struct image_diag *diag)
 {
-	uint64_t part = TRANSCODE_PART - wanted->offset % TRANSCODE_PART;
-	struct transcode_source source;
-	ssize_t got;
+	uint64_t part = transcode_part(image, number, wanted->offset);
+	struct transcode_source sources[TRANSCODE_SOURCES_MAX];
+	uint8_t *to = scratch->source;
 
 	part = part < wanted->size ? part : wanted->size;
-	source = transcode_source(image, number, wanted->offset, part);
-	got = image_read_stream(image, source.stream, source.offset, scratch->source,
-				(size_t)source.size, scratch, diag);
-	if (got < 0)
-		return (int)got;
+	unsigned count = transcode_sources(image, number, wanted->offset, part, sources);
+	for (unsigned i = 0; i < count; i++) {
+		ssize_t got = image_read_stream(image, sources[i].stream, sources[i].offset, to,
+						(size_t)sources[i].size, scratch, diag);
+
+		if (got < 0)
+			return (int)got;
+		to += sources[i].size;
+	}
 	transcode(image, number, wanted->offset, (size_t)part, scratch->source, wanted->to);
 	deliver(wanted, part);
 	return 0;

@@ -1,132 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* transcode.c - the numbers that codes stand for; see transcode.h. */
+/* transcode.c - a transcode by its rule; see transcode.h. */
 #include "image/transcode.h"
 
-#include "codec/dequant.h"
-#include "image/catalog.h"
+#include "image/transcode_rules.h"
 
-#include <assert.h>
-#include <string.h>
-
-static_assert(sizeof(struct efs_param) == sizeof(struct dequant_params) &&
-		  __builtin_offsetof(struct efs_param, zero_point) ==
-		      __builtin_offsetof(struct dequant_params, zero_point),
-	      "parameters are handed on as they lie in the catalog");
-
-enum { NUMBER_MAX = 8 }; /* bytes */
-
-/* Codes of a tensor at hand, and what is to be made of them. */
-struct codes {
-	const struct efs_tensor *tensor;
-	const struct dequant_params *params;
-	const uint8_t *bytes;
-	uint64_t first;      /* element, where the bytes begin */
-	uint64_t row_length; /* elements with the same parameters */
-	uint8_t dtype;
-	struct dequant_plan plan; /* if it is one of those that the codec knows, for a single row */
-};
-
-static uint64_t byte_of(const struct efs_tensor *tensor, uint64_t element)
+/* The catalog has been validated: there is no third. */
+static const struct transcode_rule *rule_of(const struct efs_transcode *record)
 {
-	return tensor->bits == 4 ? element / 2 : element;
+	return record->rule == EFS_JOIN ? &transcode_join : &transcode_dequantize;
 }
 
-struct transcode_source transcode_source(const struct image *image, uint32_t transcode,
-					 uint64_t offset, uint64_t size)
+uint64_t transcode_part(const struct image *image, uint32_t transcode, uint64_t offset)
 {
 	const struct efs_transcode *record = image_transcode(image, transcode);
-	const struct efs_tensor *tensor = image_tensor(image, record->tensor);
-	unsigned number = efs_dtype_size(record->dtype);
-	uint64_t first = byte_of(tensor, offset / number);
+	uint64_t part = rule_of(record)->part(record);
 
-	if (!size)
-		return (struct transcode_source){tensor->first_stream, first, 0};
-	uint64_t last = byte_of(tensor, (offset + size - 1) / number);
-	return (struct transcode_source){tensor->first_stream, first, last - first + 1};
+	return part - offset % part;
 }
 
-static enum dequant_type type_of(uint8_t dtype)
+unsigned transcode_sources(const struct image *image, uint32_t transcode, uint64_t offset,
+			   uint64_t size, struct transcode_source *sources)
 {
-	return dtype == EFS_F32 ? DEQUANT_F32 : dtype == EFS_F16 ? DEQUANT_F16 : DEQUANT_BF16;
-}
+	const struct efs_transcode *record = image_transcode(image, transcode);
 
-/* No product of a code and a scale is a subnormal or too large for F64, and each is rounded once.
- */
-static void put_doubles(const struct codes *codes, uint64_t first, size_t count, uint8_t *to)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint64_t element = first + i;
-		uint8_t byte = codes->bytes[byte_of(codes->tensor, element) -
-					    byte_of(codes->tensor, codes->first)];
-		const struct dequant_params *params = &codes->params[element / codes->row_length];
-		int64_t code = codes->tensor->bits == 8 ? byte
-			       : element % 2            ? byte >> 4
-							: byte & 15;
-		double number = (double)params->scale * (double)(code - params->zero_point);
-
-		memcpy(to + i * sizeof(number), &number, sizeof(number));
-	}
-}
-
-/* Elements [first, first + count), all at hand. */
-static void put_numbers(const struct codes *codes, uint64_t first, size_t count, uint8_t *to)
-{
-	const uint8_t *bytes =
-	    codes->bytes + (byte_of(codes->tensor, first) - byte_of(codes->tensor, codes->first));
-
-	if (codes->dtype == EFS_F64) {
-		put_doubles(codes, first, count, to);
-	} else if (codes->tensor->param_count == 1) {
-		dequant(&codes->plan, bytes, first, count, to);
-	} else {
-		const struct dequant_rows rows = {codes->tensor->bits, type_of(codes->dtype),
-						  codes->row_length, codes->params};
-
-		dequant_rows(&rows, bytes, first, count, to);
-	}
-}
-
-static void prepare(struct codes *codes, const struct image *image,
-		    const struct efs_transcode *record, uint64_t first, const uint8_t *bytes)
-{
-	const struct efs_tensor *tensor = image_tensor(image, record->tensor);
-	uint64_t count = record->raw_size / efs_dtype_size(record->dtype);
-
-	codes->tensor = tensor;
-	codes->params = (const void *)image_params(image, tensor);
-	codes->bytes = bytes;
-	codes->first = first;
-	codes->row_length = count / tensor->param_count;
-	codes->dtype = record->dtype;
-	/* It fails for a scale that is not finite only, which the catalog cannot have. */
-	if (record->dtype != EFS_F64 && tensor->param_count == 1)
-		dequant_prepare(&codes->plan, tensor->bits, type_of(record->dtype), codes->params);
+	return rule_of(record)->sources(image, record, offset, size, sources);
 }
 
 void transcode(const struct image *image, uint32_t transcode, uint64_t offset, size_t size,
-	       const uint8_t *source, uint8_t *to)
+	       const uint8_t *bytes, uint8_t *to)
 {
 	const struct efs_transcode *record = image_transcode(image, transcode);
-	unsigned number = efs_dtype_size(record->dtype);
-	struct codes codes;
 
-	if (!size)
-		return;
-	prepare(&codes, image, record, offset / number, source);
-	while (size) {
-		size_t skip = (size_t)(offset % number), part = number - skip;
-		uint8_t one[NUMBER_MAX];
-
-		if (skip || size < number) {
-			put_numbers(&codes, offset / number, 1, one);
-			part = part < size ? part : size;
-			memcpy(to, one + skip, part);
-		} else {
-			part = size / number * number;
-			put_numbers(&codes, offset / number, size / number, to);
-		}
-		offset += part;
-		to += part;
-		size -= part;
-	}
+	if (size)
+		rule_of(record)->make(image, record, offset, size, bytes, to);
 }

@@ -95,8 +95,8 @@ struct image_tensor_spec {
 int image_writer_add_tensor(struct image_writer *writer, const struct image_tensor_spec *spec,
 			    struct image_diag *diag);
 
-/* Adds a transcode of a tensor that was added (the first one is number 0); raw_size must be what
- * the rule makes of it. */
+/* Adds a transcode of a tensor (the first one added is number 0) or of streams that were added;
+ * raw_size must be what the rule makes of it. */
 int image_writer_add_transcode(struct image_writer *writer, const struct efs_transcode *record,
 			       uint32_t *transcode, struct image_diag *diag);
 

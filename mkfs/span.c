@@ -35,21 +35,27 @@ void span_readers_destroy(struct span_reader *readers, unsigned jobs)
 struct reading {
 	struct image *image;
 	const struct span *span;
-	struct span stored; /* the stream or blob that its bytes are made of */
 	struct span_reader *reader;
 	struct findings *findings;
 	const struct finding *about;
 	char last[sizeof(((struct image_diag *)0)->text)]; /* message of the last bad part */
 };
 
-static struct span stored_of(const struct image *image, const struct span *span)
+/* The stretches of streams, or of a blob, that the bytes of a span are made of; how many. */
+static unsigned stored_of(const struct image *image, const struct span *span, struct span *stored)
 {
-	struct transcode_source source;
+	struct transcode_source sources[TRANSCODE_SOURCES_MAX];
+	unsigned count;
 
-	if (span->kind != EFS_PIECE_TRANSCODE)
-		return *span;
-	source = transcode_source(image, span->source, span->offset, span->size);
-	return (struct span){EFS_PIECE_STREAM, source.stream, source.offset, source.size};
+	if (span->kind != EFS_PIECE_TRANSCODE) {
+		*stored = *span;
+		return 1;
+	}
+	count = transcode_sources(image, span->source, span->offset, span->size, sources);
+	for (unsigned i = 0; i < count; i++)
+		stored[i] = (struct span){EFS_PIECE_STREAM, sources[i].stream, sources[i].offset,
+					  sources[i].size};
+	return count;
 }
 
 static ssize_t get(struct reading *reading, const struct span *span, uint64_t at, size_t size,
@@ -59,9 +65,9 @@ static ssize_t get(struct reading *reading, const struct span *span, uint64_t at
 				 reading->reader->buffer, size, reading->reader->scratch, diag);
 }
 
-static void found(struct reading *reading, uint64_t unit, int error, const char *message)
+static void found(struct reading *reading, const struct span *span, uint64_t unit, int error,
+		  const char *message)
 {
-	const struct span *span = &reading->stored;
 	struct finding finding = *reading->about;
 
 	finding.severity = check_kind(error);
@@ -78,21 +84,24 @@ static void found(struct reading *reading, uint64_t unit, int error, const char 
 	findings_add(reading->findings, &finding);
 }
 
-/*
- * Reads the stored bytes of a part block by block, or chunk by chunk. Two parts that fail for the
- * same reason do so because of something else than themselves (the blob's table of chunks, memory):
- * -1, the rest would, too.
- */
-static int name_bad_parts(struct reading *reading, const struct span *part, int error,
-			  const char *message)
+static uint64_t unit_of(const struct image *image, const struct span *stored)
 {
-	const struct span stored = stored_of(reading->image, part), *span = &stored;
-	uint64_t at = span->offset, first = at, end = at + span->size;
-	int named = 0;
-	uint64_t unit = span->kind == EFS_PIECE_STREAM
-			    ? UINT64_C(1) << image_stream(reading->image, span->source)->block_log2
-			    : EFS_CHUNK_SIZE;
+	return stored->kind == EFS_PIECE_STREAM
+		   ? UINT64_C(1) << image_stream(image, stored->source)->block_log2
+		   : EFS_CHUNK_SIZE;
+}
+
+/*
+ * Reads stored bytes block by block, or chunk by chunk. Two parts that fail for the same reason do
+ * so because of something else than themselves (the blob's table of chunks, memory): -1, the rest
+ * would, too. Otherwise how many were named.
+ */
+static int name_bad_units(struct reading *reading, const struct span *stored)
+{
+	uint64_t at = stored->offset, end = at + stored->size;
+	uint64_t unit = unit_of(reading->image, stored);
 	struct image_diag diag;
+	int named = 0;
 
 	while (at < end) {
 		uint64_t next = (at / unit + 1) * unit;
@@ -100,19 +109,39 @@ static int name_bad_parts(struct reading *reading, const struct span *part, int 
 
 		if (next > end)
 			next = end;
-		got = get(reading, span, at, (size_t)(next - at), &diag);
+		got = get(reading, stored, at, (size_t)(next - at), &diag);
 		if (got < 0) {
 			if (strcmp(diag.text, reading->last) == 0)
 				return -1;
 			strcpy(reading->last, diag.text);
 			named = 1;
-			found(reading, at / unit, (int)got, diag.text);
+			found(reading, stored, at / unit, (int)got, diag.text);
 		}
 		at = next;
 	}
+	return named;
+}
+
+/* Names what is bad of a part that could not be read; -1: the rest would fail for the same reason.
+ */
+static int name_bad_parts(struct reading *reading, const struct span *part, int error,
+			  const char *message)
+{
+	struct span stored[TRANSCODE_SOURCES_MAX];
+	unsigned count = stored_of(reading->image, part, stored);
+	int named = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		int result = name_bad_units(reading, &stored[i]);
+
+		if (result < 0)
+			return -1;
+		named |= result;
+	}
 	/* A disk may read now what it did not before: what was lost is lost. */
 	if (!named)
-		found(reading, first / unit, error, message);
+		found(reading, stored, stored->offset / unit_of(reading->image, stored), error,
+		      message);
 	return 0;
 }
 
@@ -145,25 +174,40 @@ static int read_all(struct reading *reading, span_take_fn *take, void *context)
 	return bad;
 }
 
+/* Holds the indexes of all streams, and counts them; SPAN_BAD after naming one that is bad. */
+static int hold_indexes(const struct reading *reading, const struct span *stored, unsigned count,
+			unsigned *held)
+{
+	struct image_diag diag;
+
+	for (*held = 0; *held < count; ++*held) {
+		uint32_t stream = stored[*held].source;
+		int err = image_hold_index(reading->image, stream, &diag);
+
+		if (err) {
+			span_bad_index(reading->findings, reading->about, stream, err, diag.text);
+			return SPAN_BAD;
+		}
+	}
+	return 0;
+}
+
 int span_read(struct image *image, const struct span *span, struct span_reader *reader,
 	      struct findings *findings, const struct finding *about, span_take_fn *take,
 	      void *context)
 {
-	struct reading reading = {image, span, stored_of(image, span), reader, findings, about, ""};
-	int has_index = reading.stored.kind == EFS_PIECE_STREAM && span->size, result;
-	struct image_diag diag;
+	struct reading reading = {image, span, reader, findings, about, ""};
+	struct span stored[TRANSCODE_SOURCES_MAX];
+	unsigned held = 0, count = 0;
+	int result;
 
-	if (has_index) {
-		int err = image_hold_index(image, reading.stored.source, &diag);
-
-		if (err) {
-			span_bad_index(findings, about, reading.stored.source, err, diag.text);
-			return SPAN_BAD;
-		}
-	}
-	result = read_all(&reading, take, context);
-	if (has_index)
-		image_release_index(image, reading.stored.source);
+	if (span->kind != EFS_PIECE_BLOB && span->size)
+		count = stored_of(image, span, stored);
+	result = hold_indexes(&reading, stored, count, &held);
+	if (!result)
+		result = read_all(&reading, take, context);
+	while (held)
+		image_release_index(image, stored[--held].source);
 	return result;
 }
 

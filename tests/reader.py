@@ -30,7 +30,7 @@ FLOATS = {"F16": (5, 10), "BF16": (8, 7), "F32": (8, 23), "F64": (11, 52)}  # bi
 KEPT, SCHEMES = 0, ["kept", "unsigned", "asymmetric", "constant"]
 DIRECTORY, FILE = 1, 2
 OF_STREAM, OF_BLOB, OF_TRANSCODE = 1, 2, 3
-DEQUANTIZE = 1
+DEQUANTIZE, JOIN = 1, 2
 RAW, CODED, CONSTANT = 0, 1, 2
 
 Section = namedtuple("Section", "offset stored_size raw_size")
@@ -38,7 +38,7 @@ Node = namedtuple("Node", "name parent first count type size path depth")
 Piece = namedtuple("Piece", "kind source offset length")
 Tensor = namedtuple("Tensor", "name shard source_order dtype bits scheme shape params stream node "
                               "entropy sqnr max_error digest raw_size")
-Transcode = namedtuple("Transcode", "rule dtype tensor raw_size")
+Transcode = namedtuple("Transcode", "rule dtype count source raw_size sizes")
 Block = namedtuple("Block", "offset stored_size raw_size checksum kind argument")
 Stream = namedtuple("Stream", "offset stored_size raw_size block_size tables blocks")
 
@@ -327,15 +327,17 @@ class Image:
         require(all(math.isfinite(scale) for scale, _ in self.params), "the scale of a parameter is not finite")
         self.shards = [self.string(*shard) for shard in struct.iter_unpack("<2I", shards)]
         self.read_extents(streams, blobs)
-        rows = list(struct.iter_unpack("<H2BIQ16s", transcodes))
-        self.transcodes = [Transcode(rule, dtype, tensor, raw_size) for rule, dtype, _, tensor, raw_size, _ in rows]
+        self.transcodes = [Transcode(*row[:5], row[5:]) for row in struct.iter_unpack("<H2BIQ8H", transcodes)]
         self.pieces = [Piece(*piece) for piece in struct.iter_unpack("<2I2Q", pieces)]
         self.check_pieces()
         self.read_nodes(list(struct.iter_unpack("<2I3I4B1Q", nodes)))
         self.tensors = [self.read_tensor(i, *tensor)
                         for i, tensor in enumerate(struct.iter_unpack("<4I4B2H6I3d32s", tensors))]
-        for i, row in enumerate(rows):
-            self.check_transcode(i, self.transcodes[i], row[2], row[5])
+        for i, transcode in enumerate(self.transcodes):
+            if transcode.rule == JOIN:
+                self.check_join(f"transcode {i}: ", transcode)
+            else:
+                self.check_numbers(f"transcode {i}: ", transcode)
 
     def string(self, offset, size):
         require(offset + size <= len(self.names), "a name lies outside of the names")
@@ -415,20 +417,42 @@ class Image:
 
     # ---- Transcodes ----
 
-    def check_transcode(self, i, transcode, reserved1, reserved2):
-        what = f"transcode {i}: "
+    def check_numbers(self, what, transcode):
         require(transcode.rule == DEQUANTIZE, what + f"rule {transcode.rule}")
-        require(reserved1 == 0 and zero(reserved2), what + "reserved field")
-        require(transcode.tensor < len(self.tensors), what + "tensor")
-        tensor = self.tensors[transcode.tensor]
+        require(transcode.count == 0 and not any(transcode.sizes), what + "reserved field")
+        require(transcode.source < len(self.tensors), what + "tensor")
+        tensor = self.tensors[transcode.source]
         require(tensor.bits, what + "its tensor is not quantized")
         require(DTYPES.get(transcode.dtype) in FLOATS, what + f"dtype {transcode.dtype}")
         require(transcode.raw_size == math.prod(tensor.shape) * DTYPE_SIZES[transcode.dtype], what + "raw_size")
 
+    def check_join(self, what, transcode):
+        word, count, sizes = transcode.dtype, transcode.count, transcode.sizes
+        require(1 <= count <= len(sizes) and all(sizes[:count]) and not any(sizes[count:]), what + "planes")
+        unit = sum(sizes)
+        require(unit <= 1024 and (word == 0 or word in (2, 4) and unit % word == 0), what + "records")
+        require(transcode.raw_size % unit == 0, what + "raw_size")
+        require(transcode.source + count <= len(self.streams), what + "streams")
+        for stream, size in zip(self.streams[transcode.source:], sizes[:count]):
+            require(stream.raw_size == transcode.raw_size // unit * size, what + "size of a stream")
+
+    def join(self, transcode):
+        """Records of planes: of each record its fields, then each word rotated back."""
+        planes = [self.read_stream(transcode.source + k) for k in range(transcode.count)]
+        sizes, word = transcode.sizes[:transcode.count], transcode.dtype
+        records = b"".join(plane[i * size:(i + 1) * size] for i in range(transcode.raw_size // sum(sizes))
+                           for plane, size in zip(planes, sizes))
+        if not word:
+            return records
+        words = (int.from_bytes(records[at:at + word], "little") for at in range(0, len(records), word))
+        return b"".join((value >> 1 | (value & 1) << 8 * word - 1).to_bytes(word, "little") for value in words)
+
     def read_transcode(self, number):
         """The bytes that a transcode makes."""
         transcode = self.transcodes[number]
-        tensor, dtype = self.tensors[transcode.tensor], DTYPES[transcode.dtype]
+        if transcode.rule == JOIN:
+            return self.join(transcode)
+        tensor, dtype = self.tensors[transcode.source], DTYPES[transcode.dtype]
         weights = math.prod(tensor.shape)
         codes = self.read_stream(tensor.stream)
         if tensor.bits == 4:

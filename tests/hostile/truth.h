@@ -68,13 +68,17 @@ static inline size_t truth_copy_transcode(const struct truth *truth, const struc
 					  uint32_t number, uint64_t offset, uint8_t *to,
 					  size_t size)
 {
-	struct transcode_source source = transcode_source(image, number, offset, size);
-	uint8_t *bytes = malloc((size_t)source.size + 1);
-	size_t known = bytes ? truth_copy(truth, EFS_PIECE_STREAM, source.stream, source.offset,
-					  bytes, (size_t)source.size)
-			     : 0;
+	struct transcode_source sources[TRANSCODE_SOURCES_MAX];
+	unsigned count = transcode_sources(image, number, offset, size, sources);
+	uint64_t all = 0, known = 0;
 
-	if (known < source.size)
+	for (unsigned i = 0; i < count; i++)
+		all += sources[i].size;
+	uint8_t *bytes = malloc((size_t)all + 1);
+	for (unsigned i = 0; bytes && i < count; i++)
+		known += truth_copy(truth, EFS_PIECE_STREAM, sources[i].stream, sources[i].offset,
+				    bytes + known, (size_t)sources[i].size);
+	if (known < all)
 		size = 0;
 	else
 		transcode(image, number, offset, size, bytes, to);

@@ -287,12 +287,12 @@ static inline void build_sample(struct sample *sample)
 	build_sample_into(sample, build_memfd());
 }
 
-enum { SMALL_STREAMS = 5, SMALL_BLOBS = 2 };
+enum { SMALL_STREAMS = 7, SMALL_BLOBS = 2 };
 
 /* A small image with the same kinds of content, for tests that look at it thousands of times. */
 static inline void build_small(struct sample *sample)
 {
-	static const size_t sizes[SMALL_STREAMS] = {20000, 6000, 3000, 0, 10001};
+	static const size_t sizes[SMALL_STREAMS] = {20000, 6000, 3000, 0, 10001, 2500, 5000};
 	static const uint64_t dims[] = {100, 200};
 	static const struct efs_param param = {.scale = -0.5f};
 	struct image_tensor_spec spec = {.name = "w",
@@ -314,7 +314,13 @@ static inline void build_small(struct sample *sample)
 	struct efs_piece one = {EFS_PIECE_STREAM, 0, 0, 20000};
 	const struct efs_transcode numbers = {
 	    .rule = EFS_DEQUANTIZE, .dtype = EFS_F32, .raw_size = 80000};
-	struct efs_piece odd = {EFS_PIECE_TRANSCODE, 0, 3, 79990};
+	const struct efs_transcode records = {.rule = EFS_JOIN,
+					      .plane_count = 2,
+					      .first_stream = 5,
+					      .raw_size = 7500,
+					      .plane_size = {1, 2}};
+	struct efs_piece odd[] = {{EFS_PIECE_TRANSCODE, 0, 3, 79990},
+				  {EFS_PIECE_TRANSCODE, 0, 2, 7497}};
 	struct image_writer *writer;
 	uint32_t blob;
 
@@ -351,9 +357,10 @@ static inline void build_small(struct sample *sample)
 	BUILD_CHECK(
 	    efs_io_sha256(sample->streams[0].data, sample->streams[0].size, spec.record.digest));
 	BUILD_CHECK(image_writer_add_tensor(writer, &spec, &sample->diag));
-	BUILD_CHECK(image_writer_add_transcode(writer, &numbers, &odd.source, &sample->diag));
+	BUILD_CHECK(image_writer_add_transcode(writer, &numbers, &odd[0].source, &sample->diag));
+	BUILD_CHECK(image_writer_add_transcode(writer, &records, &odd[1].source, &sample->diag));
 	BUILD_CHECK(
-	    image_writer_add_file(writer, "quantized/tensors/z.f32", &odd, 1, &sample->diag));
+	    image_writer_add_file(writer, "quantized/tensors/z.f32", odd, 2, &sample->diag));
 	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
 	image_writer_destroy(writer);
 }

@@ -15,8 +15,8 @@
 
 /*
  * The small sample's nodes: 0 root, 1 config.json, 2 quantized, 3 zero, 4 tensors, 5 x, 6 w.u8,
- * 7 z.f32. Its pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8, 6 of z.f32. Streams 0 to 4, blobs
- * 0 and 1, one tensor, one transcode.
+ * 7 z.f32. Its pieces: 0 of config.json, 1 to 4 of x, 5 of w.u8, 6 and 7 of z.f32. Streams 0 to 6,
+ * blobs 0 and 1, one tensor, a transcode of that and one that joins streams 5 and 6.
  */
 struct parsed {
 	struct opened opened;
@@ -189,12 +189,12 @@ Test(image_catalog, pieces)
 	static const struct change changes[] = {
 	    {PIECE, 0, 0, 4, 0, "unknown kind"},
 	    {PIECE, 0, 0, 4, 4, "unknown kind"},
-	    {PIECE, 2, 0, 4, 3, "transcode that does not exist"},
-	    {PIECE, 6, 4, 4, 1, "transcode that does not exist"},
+	    {PIECE, 3, 0, 4, 3, "transcode that does not exist"},
+	    {PIECE, 6, 4, 4, 2, "transcode that does not exist"},
 	    {PIECE, 6, 8, 8, 11, "beyond its source"},
 	    {PIECE, 6, 16, 8, 79998, "beyond its source"},
 	    {PIECE, 0, 4, 4, 2, "blob that does not exist"},
-	    {PIECE, 2, 4, 4, 5, "stream that does not exist"},
+	    {PIECE, 2, 4, 4, 7, "stream that does not exist"},
 	    {PIECE, 2, 4, 4, UINT32_MAX, "stream that does not exist"},
 	    {PIECE, 2, 16, 8, 0, "piece is empty"},
 	    {PIECE, 2, 16, 8, 6001, "beyond its source"},
@@ -269,7 +269,7 @@ Test(image_catalog, tensors)
 	    {TENSOR, 0, 28, 4, UINT32_MAX, "parameters lie outside"},
 	    {TENSOR, 0, 32, 4, 2, "parameters lie outside"},
 	    {TENSOR, 0, 32, 4, 0, "wrong number of parameters"},
-	    {TENSOR, 0, 36, 4, 5, "stream does not exist"},
+	    {TENSOR, 0, 36, 4, 7, "stream does not exist"},
 	    {TENSOR, 0, 36, 4, 1, "contradicts its stream"},
 	    {TENSOR, 0, 40, 4, 0, "transcode"},
 	    {TENSOR, 0, 40, 4, 2, "transcode"},
@@ -294,7 +294,8 @@ Test(image_catalog, transcodes)
 {
 	static const struct change changes[] = {
 	    {TRANSCODE, 0, 0, 2, 0, "rule is unknown"},
-	    {TRANSCODE, 0, 0, 2, 2, "rule is unknown"},
+	    {TRANSCODE, 0, 0, 2, 2, "records are impossible"},
+	    {TRANSCODE, 0, 0, 2, 3, "rule is unknown"},
 	    {TRANSCODE, 0, 2, 1, 0, "no floats"},
 	    {TRANSCODE, 0, 2, 1, EFS_U32, "no floats"},
 	    {TRANSCODE, 0, 2, 1, EFS_DTYPE_END, "no floats"},
@@ -307,6 +308,26 @@ Test(image_catalog, transcodes)
 	    {TRANSCODE, 0, 8, 8, UINT64_MAX, "contradicts its tensor"},
 	    {TRANSCODE, 0, 16, 1, 1, "reserved"},
 	    {TRANSCODE, 0, 31, 1, 1, "reserved"},
+	    {TRANSCODE, 1, 0, 2, 1, "reserved"},
+	    {TRANSCODE, 1, 2, 1, 1, "records are impossible"},
+	    {TRANSCODE, 1, 2, 1, 2, "records are impossible"},
+	    {TRANSCODE, 1, 3, 1, 0, "reserved"},
+	    {TRANSCODE, 1, 3, 1, 1, "reserved"},
+	    {TRANSCODE, 1, 3, 1, 3, "records are impossible"},
+	    {TRANSCODE, 1, 3, 1, 9, "too many planes"},
+	    {TRANSCODE, 1, 3, 1, 255, "too many planes"},
+	    {TRANSCODE, 1, 4, 4, 4, "contradicts its streams"},
+	    {TRANSCODE, 1, 4, 4, 6, "streams do not exist"},
+	    {TRANSCODE, 1, 4, 4, UINT32_MAX, "streams do not exist"},
+	    {TRANSCODE, 1, 8, 8, 7501, "no number of records"},
+	    {TRANSCODE, 1, 8, 8, 7503, "contradicts its streams"},
+	    {TRANSCODE, 1, 8, 8, UINT64_MAX, "no number of records"},
+	    {TRANSCODE, 1, 16, 2, 0, "records are impossible"},
+	    {TRANSCODE, 1, 16, 2, 2, "contradicts its streams"},
+	    {TRANSCODE, 1, 16, 2, 1025, "records are impossible"},
+	    {TRANSCODE, 1, 18, 2, 65535, "records are impossible"},
+	    {TRANSCODE, 1, 20, 2, 1, "reserved"},
+	    {TRANSCODE, 1, 30, 2, 1, "reserved"},
 	};
 
 	EXPECT_REFUSALS(changes);

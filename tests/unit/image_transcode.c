@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * image_transcode.c - the numbers of codes: any range of them is that part of all of them, which
- * are what the format says, rounded once.
+ * image_transcode.c - the numbers of codes are what the format says, rounded once; joined planes
+ * are the records that were split; and any range of either is that part of all of it.
  */
+#include "codec/planes.h"
 #include "tests/unit/image_build.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 
 enum { ROWS = 3, ROW = 6667, WEIGHTS = ROWS * ROW, TENSORS = 3, DTYPES = 4 };
+enum { RECORDS = 9001, JOINS = 5, TRANSCODES = TENSORS * DTYPES + JOINS };
 
 /* With 8 bits; with 4 bits, rows that begin in the middle of a byte, and parameters for each. */
 static const struct {
@@ -22,11 +24,20 @@ static const struct {
 static const uint8_t dtypes[DTYPES] = {EFS_F16, EFS_BF16, EFS_F32, EFS_F64};
 static const unsigned sizes[DTYPES] = {2, 2, 4, 8};
 
+static const struct planes joins[JOINS] = {
+    {.unit = 2, .word = 2, .count = 2, .size = {1, 1}},
+    {.unit = 4, .word = 4, .count = 4, .size = {1, 1, 1, 1}},
+    {.unit = 34, .count = 3, .size = {1, 1, 32}},
+    {.unit = 1024, .word = 2, .count = 8, .size = {1, 2, 3, 4, 5, 6, 7, 996}},
+    {.unit = 1, .count = 1, .size = {1}},
+};
+
 struct fixture {
 	struct sample sample;
 	struct image *image;
 	struct image_scratch *scratch;
 	struct image_diag diag;
+	uint8_t *records; /* as many of the longest */
 };
 
 static size_t stream_size(unsigned tensor)
@@ -66,6 +77,35 @@ static void add_tensor(struct sample *sample, struct image_writer *writer, unsig
 	}
 }
 
+/* The planes of the records, and what joins them. */
+static void add_join(struct fixture *f, struct image_writer *writer, unsigned i)
+{
+	struct sample *sample = &f->sample;
+	const struct planes *planes = &joins[i];
+	struct efs_transcode record = {.rule = EFS_JOIN,
+				       .word = planes->word,
+				       .plane_count = planes->count,
+				       .first_stream = UINT32_MAX,
+				       .raw_size = (uint64_t)RECORDS * planes->unit};
+	uint8_t *parts[PLANES_COUNT_MAX];
+	uint32_t number;
+
+	for (unsigned k = 0; k < planes->count; k++)
+		parts[k] = malloc((size_t)RECORDS * planes->size[k]);
+	planes_split(planes, f->records, RECORDS, parts);
+	for (unsigned k = 0; k < planes->count; k++) {
+		struct image_cost cost;
+		uint32_t stream = build_stream(sample, writer, parts[k],
+					       (size_t)RECORDS * planes->size[k], 12, 1, &cost);
+
+		record.first_stream = k ? record.first_stream : stream;
+		record.plane_size[k] = planes->size[k];
+		free(parts[k]);
+	}
+	BUILD_CHECK(image_writer_add_transcode(writer, &record, &number, &sample->diag));
+	cr_assert_eq(number, TENSORS * DTYPES + i);
+}
+
 static void set_up(struct fixture *f)
 {
 	struct sample *sample = &f->sample;
@@ -82,6 +122,10 @@ static void set_up(struct fixture *f)
 	}
 	for (unsigned i = 0; i < TENSORS; i++)
 		add_tensor(sample, writer, i);
+	f->records = malloc((size_t)RECORDS * PLANES_UNIT_MAX);
+	build_noise(f->records, (size_t)RECORDS * PLANES_UNIT_MAX, 77);
+	for (unsigned i = 0; i < JOINS; i++)
+		add_join(f, writer, i);
 	BUILD_CHECK(image_writer_finish(writer, &sample->overhead, &sample->diag));
 	image_writer_destroy(writer);
 	cr_assert_eq(image_open(&f->image, sample->fd, 0, &f->diag), 0, "%s", f->diag.text);
@@ -93,6 +137,7 @@ static void tear_down(struct fixture *f)
 	image_scratch_destroy(f->scratch);
 	image_close(f->image);
 	build_free(&f->sample);
+	free(f->records);
 }
 
 /* All bytes of a transcode; the caller frees them. */
@@ -149,6 +194,21 @@ Test(image_transcode, numbers)
 	tear_down(&f);
 }
 
+Test(image_transcode, records)
+{
+	struct fixture f;
+
+	set_up(&f);
+	for (uint32_t i = 0; i < JOINS; i++) {
+		uint8_t *all = read_all(&f, TENSORS * DTYPES + i);
+
+		cr_assert_eq(memcmp(all, f.records, (size_t)RECORDS * joins[i].unit), 0, "join %u",
+			     i);
+		free(all);
+	}
+	tear_down(&f);
+}
+
 /* Ranges that begin and end anywhere, within numbers, too, touch nothing beside them. */
 Test(image_transcode, ranges)
 {
@@ -157,7 +217,7 @@ Test(image_transcode, ranges)
 	uint64_t state = 5;
 
 	set_up(&f);
-	for (uint32_t number = 0; number < TENSORS * DTYPES; number++) {
+	for (uint32_t number = 0; number < TRANSCODES; number++) {
 		size_t size = (size_t)image_transcode(f.image, number)->raw_size;
 		uint8_t *all = read_all(&f, number), *part = malloc(size + 1);
 
