@@ -31,6 +31,11 @@ struct codes codes_of(const struct source_file *shard, const struct safetensor *
 	};
 }
 
+struct codes codes_of_bytes(uint64_t size)
+{
+	return (struct codes){.raw_size = size, .chunks = (size + CODES_CHUNK - 1) / CODES_CHUNK};
+}
+
 uint64_t codes_chunk_weights(const struct codes *codes, uint64_t chunk)
 {
 	uint64_t left = codes->tensor->count - chunk * codes->chunk_weights;

@@ -27,6 +27,9 @@ struct codes {
 	uint64_t chunk_weights; /* of each chunk but the last */
 };
 
+/* Bytes that are in memory, cut in chunks: of no tensor, and not to be loaded. */
+struct codes codes_of_bytes(uint64_t size);
+
 /* Decoded bytes of a tensor with so many bits. */
 uint64_t codes_raw_size(const struct safetensor *tensor, int bits);
 

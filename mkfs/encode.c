@@ -59,7 +59,8 @@ struct encode_slot {
 struct encode_job {
 	struct codes codes;
 	struct quant_error *errors; /* per chunk; NULL if kept */
-	uint8_t *cache;             /* the decoded bytes of the whole tensor, or NULL */
+	uint8_t *cache;             /* the decoded bytes of all of it, or NULL */
+	int is_loaded;              /* they are there from the start */
 };
 
 struct encoder {
@@ -188,8 +189,8 @@ static int count_item(void *context, unsigned number, uint64_t chunk)
 	size_t size = codes_chunk_size(&job->codes, chunk);
 	uint8_t *raw = job->cache ? job->cache + chunk * CODES_CHUNK : worker->raw;
 
-	if (codes_load(&job->codes, &worker->buffer, chunk, raw,
-		       job->errors ? &job->errors[chunk] : NULL))
+	if (!job->is_loaded && codes_load(&job->codes, &worker->buffer, chunk, raw,
+					  job->errors ? &job->errors[chunk] : NULL))
 		return -1;
 	for (size_t at = 0; at < size; at += BLOCK)
 		count_block(e->tables, worker, chunk * CHUNK_BLOCKS + at / BLOCK, raw + at,
@@ -311,8 +312,9 @@ static int choose_tables(struct encoder *e, struct encoded_tensor *result)
 static int write_blocks(struct encoder *e, struct encoded_tensor *result)
 {
 	const struct codes *codes = &e->job.codes;
+	/* Of bytes that are in memory already, whoever put them there knows the digest. */
 	const struct pool_ordered loop = {
-	    encode_item, {hash_chunk, write_chunk}, 2, e->slot_count, e};
+	    encode_item, {write_chunk, hash_chunk}, e->job.is_loaded ? 1 : 2, e->slot_count, e};
 	struct image_diag diag = {""};
 
 	if (image_writer_begin_stream(e->writer, codes->raw_size, ENCODE_BLOCK_LOG2,
@@ -388,6 +390,15 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 	encode_figures(result, codes->tensor->dtype, codes->bits ? &error : NULL);
 	free(job->errors);
 	return status;
+}
+
+int encode_bytes(struct encoder *e, uint8_t *bytes, size_t size, struct encoded_tensor *result)
+{
+	static_assert(ENCODE_BYTES_WORK == WORK_COUNT + WORK_WRITE, "the passes of bytes");
+
+	e->job = (struct encode_job){.codes = codes_of_bytes(size), .cache = bytes, .is_loaded = 1};
+	*result = (struct encoded_tensor){.raw_size = size};
+	return choose_tables(e, result) || write_blocks(e, result) ? -1 : 0;
 }
 
 int encode_tensor(struct encoder *e, const struct source_file *shard,

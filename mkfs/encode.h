@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encode.h - one tensor from its source file into a stream of the image.
+ * encode.h - one tensor from its source file, or bytes, into a stream of the image.
  */
 #ifndef ENTROFS_ENCODE_H
 #define ENTROFS_ENCODE_H
@@ -53,5 +53,11 @@ void encoder_destroy(struct encoder *encoder);
  */
 int encode_tensor(struct encoder *encoder, const struct source_file *shard,
 		  const struct safetensor *tensor, int bits, struct encoded_tensor *result);
+
+/* The same of bytes in memory; of the result, what a stream has is set: raw_size, stream, tables,
+ * cost, byte_entropy. Adds size * ENCODE_BYTES_WORK to the progress. */
+enum { ENCODE_BYTES_WORK = 6 };
+int encode_bytes(struct encoder *encoder, uint8_t *bytes, size_t size,
+		 struct encoded_tensor *result);
 
 #endif

@@ -5,6 +5,7 @@
  * Exit status: see enum status. What fails has been reported by whoever noticed.
  */
 #include "mkfs/cli.h"
+#include "mkfs/lossless.h"
 #include "mkfs/options.h"
 #include "mkfs/output.h"
 #include "mkfs/pack.h"
@@ -41,14 +42,16 @@ static int print(const struct packed *packed, const struct options *options, dou
 	return fflush(stdout) || ferror(stdout) ? errno : 0;
 }
 
-/* The image has its name: what goes wrong here must not sound as if it had not. */
-static enum status report(const struct packed *packed, const struct options *options,
-			  double seconds)
+/* The image has its name: what goes wrong here must not sound as if it had not. error: 0, or an
+ * errno of the report. */
+static enum status unreported(const struct options *options, int error)
 {
-	int error = print(packed, options, seconds);
-
 	if (!error)
 		return STATUS_MADE;
+	if (options->dry_run) {
+		cli_cannot("write", "standard output", "%s", strerror(error));
+		return STATUS_FAILED;
+	}
 	cli_cannot("write", "standard output", "%s; the image '%s' is made", strerror(error),
 		   options->target);
 	return STATUS_UNREPORTED;
@@ -82,7 +85,7 @@ static enum status make_image(const struct options *options, const struct source
 	}
 	progress_end(progress);
 	if (!result)
-		status = report(&packed, options, progress_clock() - start);
+		status = unreported(options, print(&packed, options, progress_clock() - start));
 	packed_free(&packed);
 	pool_destroy(pool);
 	return status;
@@ -158,6 +161,76 @@ static enum status run(struct options *options)
 	return status;
 }
 
+/* --- lossless --------------------------------------------------------------------------------- */
+
+static enum status report_lossless(const struct lossless *lossless, const struct options *options,
+				   double seconds)
+{
+	if (!options->json)
+		lossless_print(lossless, options->target, seconds, options->verbose);
+	else if (lossless_json(lossless, options->target, seconds))
+		return unreported(options, ENOMEM);
+	return unreported(options, fflush(stdout) || ferror(stdout) ? errno : 0);
+}
+
+/* output: NULL in a dry run, which does all but write. */
+static enum status make_lossless(const struct options *options, const struct tree *tree,
+				 struct output *output, struct progress *progress)
+{
+	struct lossless lossless = {0};
+	double start = progress_clock();
+	struct pool *pool = pool_create(options->jobs);
+	int verify = options->verify && output;
+
+	if (!pool) {
+		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
+		return STATUS_FAILED;
+	}
+	progress_start(progress, output ? "packing" : "estimating",
+		       lossless_work(tree) + (verify ? lossless_verify_work(tree) : 0));
+	int result = lossless_pack(&lossless, tree, output ? output->fd : -1, options->target, pool,
+				   progress);
+	if (!result && verify)
+		result = lossless_verify(&lossless, output->fd, options->target, pool, progress);
+	if (!result)
+		result = tree_check_unchanged(tree);
+	if (!result && output) {
+		progress_phase(progress, "syncing");
+		result = output_publish(output);
+	}
+	progress_end(progress);
+	enum status status =
+	    result ? STATUS_FAILED : report_lossless(&lossless, options, progress_clock() - start);
+	if (!result && !output && options->target &&
+	    output_check_room(options->target, lossless.overhead.image_size))
+		status = STATUS_FAILED;
+	lossless_free(&lossless);
+	pool_destroy(pool);
+	return status;
+}
+
+static enum status run_lossless(const struct options *options)
+{
+	struct tree tree;
+	struct output output;
+	struct progress progress = PROGRESS_INIT;
+	enum status status = STATUS_FAILED;
+
+	if (tree_scan(&tree, options->source))
+		return STATUS_FAILED;
+	if (options->target && tree_has(&tree, options->target)) {
+		cli_cannot("create", options->target, "it is a file of the model");
+	} else if (options->dry_run) {
+		if (!options->target || output_check(options->target, options->force) == 0)
+			status = make_lossless(options, &tree, NULL, &progress);
+	} else if (output_open(&output, options->target, options->force, &progress) == 0) {
+		status = make_lossless(options, &tree, &output, &progress);
+		output_close(&output);
+	}
+	tree_free(&tree);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -169,7 +242,7 @@ int main(int argc, char **argv)
 		status = STATUS_MADE;
 		break;
 	case OPTIONS_RUN:
-		status = run(&options);
+		status = options.lossless ? run_lossless(&options) : run(&options);
 		break;
 	case OPTIONS_BAD:
 		break;

@@ -15,6 +15,7 @@
 
 static const char help[] =
     "Usage: mkentrofs [OPTION]... MODEL IMAGE\n"
+    "  or:  mkentrofs --lossless [OPTION]... SOURCE IMAGE\n"
     "  or:  mkentrofs --dry-run [OPTION]... MODEL [IMAGE]\n"
     "Quantizes and codes the model in the folder MODEL (or in one .safetensors file)\n"
     "into the file IMAGE, which entrofs mounts.\n"
@@ -30,6 +31,8 @@ static const char help[] =
     "                      model (MODEL's weight files, dequantized), quantized\n"
     "                      (quantized/model.safetensors), npy (npy/NAME.npy),\n"
     "                      npy-float (dequantized); or none (model,quantized)\n"
+    "      --lossless      keep every byte: all files of the folder SOURCE, or that\n"
+    "                      file, whatever it is, are mounted as they are\n"
     "  -j, --jobs=N        threads (all CPUs); the image does not depend on it\n"
     "      --json          print figures as JSON, for all and per tensor\n"
     "      --no-verify     do not read the image back\n"
@@ -125,13 +128,14 @@ static int set_views(struct options *options, const char *list)
 	}
 }
 
-enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_VIEW, OPT_JSON, OPT_NO_VERIFY };
+enum { OPT_KEEP = 256, OPT_BITS_FOR, OPT_VIEW, OPT_LOSSLESS, OPT_JSON, OPT_NO_VERIFY };
 
 static const struct option long_options[] = {
     {"bits", required_argument, NULL, 'b'},
     {"bits-for", required_argument, NULL, OPT_BITS_FOR},
     {"keep", required_argument, NULL, OPT_KEEP},
     {"view", required_argument, NULL, OPT_VIEW},
+    {"lossless", no_argument, NULL, OPT_LOSSLESS},
     {"dry-run", no_argument, NULL, 'n'},
     {"force", no_argument, NULL, 'f'},
     {"jobs", required_argument, NULL, 'j'},
@@ -162,6 +166,9 @@ static enum options_result take_option(struct options *options, int option, cons
 		return add_bits_rule(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
 	case OPT_VIEW:
 		return set_views(options, argument) ? OPTIONS_BAD : OPTIONS_RUN;
+	case OPT_LOSSLESS:
+		options->lossless = 1;
+		return OPTIONS_RUN;
 	case 'n':
 		options->dry_run = 1;
 		return OPTIONS_RUN;
@@ -182,8 +189,26 @@ static enum options_result take_option(struct options *options, int option, cons
 	}
 }
 
+/* The name of an option that has no meaning without quantizing, or NULL. */
+static const char *quantizing_option(int option)
+{
+	switch (option) {
+	case 'b':
+		return "--bits";
+	case OPT_BITS_FOR:
+		return "--bits-for";
+	case OPT_KEEP:
+		return "--keep";
+	case OPT_VIEW:
+		return "--view";
+	default:
+		return NULL;
+	}
+}
+
 enum options_result options_parse(struct options *options, int argc, char **argv)
 {
+	const char *quantizing = NULL;
 	int option;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
@@ -195,6 +220,12 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)
 			return result;
+		quantizing = quantizing ? quantizing : quantizing_option(option);
+	}
+	if (options->lossless && quantizing) {
+		cli_usage_error("%s has no meaning with --lossless, which quantizes nothing",
+				quantizing);
+		return OPTIONS_BAD;
 	}
 	int count = argc - optind;
 	if (count > 2 || count < (options->dry_run ? 1 : 2)) {

@@ -30,6 +30,7 @@ struct options {
 	size_t rule_count;
 	unsigned views; /* view bits */
 	unsigned jobs;
+	int lossless; /* every file as it is; none of the above applies */
 	int force, verify, verbose, json, dry_run;
 };
 

@@ -7,7 +7,10 @@
  */
 #include "mkfs/pack.h"
 
+#include "mkfs/cli.h"
+#include "mkfs/codes.h"
 #include "mkfs/packer.h"
+#include "mkfs/verify.h"
 #include "mkfs/views.h"
 
 #include <stdio.h>
@@ -183,4 +186,43 @@ void packed_free(struct packed *packed)
 	free(packed->tensors);
 	free(packed->blobs);
 	memset(packed, 0, sizeof *packed);
+}
+
+/* --- reading back ----------------------------------------------------------------------------- */
+
+uint64_t packed_verify_work(const struct source *source, const struct plan *plan)
+{
+	uint64_t size = 0;
+	for (size_t i = 0; i < source->tensor_count; i++)
+		size += codes_raw_size(&source->tensors[i].info, plan[i].bits);
+	for (size_t i = 0; i < source->sidecar_count; i++)
+		size += (uint64_t)source->sidecars[i].stat.st_size;
+	return verify_work(size);
+}
+
+int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
+		  struct progress *progress)
+{
+	size_t count = 0;
+	struct verify_item *items =
+	    malloc((packed->tensor_count + packed->blob_count + 1) * sizeof *items);
+
+	if (!items) {
+		cli_cannot("verify", target, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < packed->tensor_count; i++) {
+		const struct packed_tensor *tensor = &packed->tensors[i];
+		items[count++] = (struct verify_item){
+		    tensor->source->info.name, VERIFY_STREAM, tensor->result.stream,
+		    tensor->result.raw_size, tensor->result.digest};
+	}
+	for (size_t i = 0; i < packed->blob_count; i++) {
+		const struct packed_blob *blob = &packed->blobs[i];
+		items[count++] = (struct verify_item){blob->path, VERIFY_BLOB, blob->blob,
+						      blob->size, blob->digest};
+	}
+	int result = verify_image(items, count, fd, target, pool, progress);
+	free(items);
+	return result;
 }

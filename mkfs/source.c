@@ -20,6 +20,22 @@ static int out_of_memory(const char *path)
 	return -1;
 }
 
+int source_open_regular(const char *path, struct stat *stat)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, stat)) {
+		cli_cannot("open", path, "%s", strerror(errno));
+	} else if (!S_ISREG(stat->st_mode)) {
+		cli_cannot("read", path, "not a regular file");
+	} else {
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 static int open_file(struct source_file *file, const char *folder, const char *name)
 {
 	file->fd = -1;
@@ -35,16 +51,8 @@ static int open_file(struct source_file *file, const char *folder, const char *n
 	}
 	if (!file->name || !file->path)
 		return out_of_memory(name);
-	file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (file->fd < 0 || fstat(file->fd, &file->stat)) {
-		cli_cannot("open", file->path, "%s", strerror(errno));
-		return -1;
-	}
-	if (!S_ISREG(file->stat.st_mode)) {
-		cli_cannot("read", file->path, "not a regular file");
-		return -1;
-	}
-	return 0;
+	file->fd = source_open_regular(file->path, &file->stat);
+	return file->fd < 0 ? -1 : 0;
 }
 
 static void close_files(struct source_file *files, size_t count)

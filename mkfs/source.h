@@ -45,6 +45,9 @@ struct source {
 	struct folder folder;      /* if that is one; else all zeros */
 };
 
+/* Opens a file for reading, which has to be a regular one: its descriptor, or -1. */
+int source_open_regular(const char *path, struct stat *stat);
+
 /* Opens a model folder or a single .safetensors file. verbose: tells of unimportant skips, too. */
 int source_open(struct source *source, const char *path, int verbose);
 void source_close(struct source *source);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verify.c - reads an image back and compares it with what was packed.
+ * verify.c - reads an image back; see verify.h.
  *
  * It goes through the reader, as every later user of the image does: all blocks are decoded, and
- * the SHA-256 of each tensor and blob is compared with that of the bytes that went into the
- * encoder.
+ * the SHA-256 of each item is compared with that of the bytes that went into the encoder.
  */
+#include "mkfs/verify.h"
+
 #include "image/reader.h"
 #include "mkfs/cli.h"
-#include "mkfs/codes.h"
-#include "mkfs/pack.h"
 
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -26,7 +25,8 @@ enum {
 };
 
 struct verifier {
-	const struct packed *packed;
+	const struct verify_item *items;
+	size_t count;
 	struct image *image;
 	const char *target;
 	struct pool *pool;
@@ -36,11 +36,9 @@ struct verifier {
 	unsigned slot_count;
 	EVP_MD_CTX *digest;
 	uint64_t raw_size, hashed; /* all decoded bytes; bytes of the image hashed */
-	/* What is being compared. */
-	const char *name;
-	int is_stream;
+	/* What is being compared; its number, also of a file. */
+	const struct verify_item *item;
 	uint32_t number;
-	uint64_t size;
 };
 
 static int fail(const struct verifier *v, const char *reason)
@@ -49,58 +47,98 @@ static int fail(const struct verifier *v, const char *reason)
 	return -1;
 }
 
-static size_t part_size(const struct verifier *v, uint64_t item)
+static size_t part_size(const struct verifier *v, uint64_t part)
 {
-	uint64_t left = v->size - item * CHUNK;
+	uint64_t left = v->item->size - part * CHUNK;
 	return left < CHUNK ? (size_t)left : CHUNK;
 }
 
-static int read_part(void *context, unsigned worker, uint64_t item, unsigned slot)
+static ssize_t read_bytes(struct verifier *v, uint64_t offset, void *buffer, size_t size,
+			  struct image_scratch *scratch, struct image_diag *diag)
+{
+	switch (v->item->kind) {
+	case VERIFY_STREAM:
+		return image_read_stream(v->image, v->number, offset, buffer, size, scratch, diag);
+	case VERIFY_BLOB:
+		return image_read_blob(v->image, v->number, offset, buffer, size, scratch, diag);
+	default:
+		return image_read_file(v->image, v->number, offset, buffer, size, scratch, diag);
+	}
+}
+
+static int read_part(void *context, unsigned worker, uint64_t part, unsigned slot)
 {
 	struct verifier *v = context;
 	struct image_diag diag = {""};
-	size_t size = part_size(v, item);
-	ssize_t n = v->is_stream
-			? image_read_stream(v->image, v->number, item * CHUNK, v->slots[slot], size,
-					    v->scratch[worker], &diag)
-			: image_read_blob(v->image, v->number, item * CHUNK, v->slots[slot], size,
-					  v->scratch[worker], &diag);
+	size_t size = part_size(v, part);
+	ssize_t n = read_bytes(v, part * CHUNK, v->slots[slot], size, v->scratch[worker], &diag);
 	if (n < 0)
 		return fail(v, diag.text);
 	if ((size_t)n != size) {
-		cli_cannot("verify", v->target, "'%s' is too short", v->name);
+		cli_cannot("verify", v->target, "'%s' is too short", v->item->name);
 		return -1;
 	}
 	progress_add(v->progress, size * WORK_VERIFY);
 	return 0;
 }
 
-static int hash_part(void *context, uint64_t item, unsigned slot)
+static int hash_part(void *context, uint64_t part, unsigned slot)
 {
 	struct verifier *v = context;
-	return EVP_DigestUpdate(v->digest, v->slots[slot], part_size(v, item)) == 1
+	return EVP_DigestUpdate(v->digest, v->slots[slot], part_size(v, part)) == 1
 		   ? 0
 		   : fail(v, "SHA-256 failed");
 }
 
-static int compare(struct verifier *v, const char *name, int is_stream, uint32_t number,
-		   uint64_t size, const uint8_t *expected)
+/* The node of a path; -1: there is none, or it is no file of this size. */
+static int64_t find_file(const struct image *image, const char *path, uint64_t size)
+{
+	int64_t node = 0;
+
+	for (const char *name = path; node >= 0;) {
+		size_t length = strcspn(name, "/");
+		node = image_lookup(image, (uint32_t)node, name, length);
+		if (!name[length])
+			break;
+		name += length + 1;
+	}
+	return node >= 0 && image_node(image, (uint32_t)node)->type == EFS_FILE &&
+		       image_node(image, (uint32_t)node)->size == size
+		   ? node
+		   : -1;
+}
+
+/* Sets what is being compared. */
+static int take_item(struct verifier *v, const struct verify_item *item)
+{
+	int64_t node =
+	    item->kind == VERIFY_FILE ? find_file(v->image, item->name, item->size) : item->number;
+
+	v->item = item;
+	v->number = (uint32_t)node;
+	if (node >= 0)
+		return 0;
+	cli_cannot("verify", v->target, "'%s' is missing or of another size", item->name);
+	return -1;
+}
+
+static int compare(struct verifier *v, const struct verify_item *item)
 {
 	const struct pool_ordered loop = {read_part, {hash_part}, 1, v->slot_count, v};
+	uint64_t parts = item->size / CHUNK + (item->size % CHUNK != 0);
 	uint8_t digest[EFS_DIGEST_SIZE];
 
-	v->name = name;
-	v->is_stream = is_stream;
-	v->number = number;
-	v->size = size;
+	if (take_item(v, item))
+		return -1;
 	if (EVP_DigestInit_ex(v->digest, EVP_sha256(), NULL) != 1)
 		return fail(v, "SHA-256 failed");
-	if (pool_run_ordered(v->pool, size / CHUNK + (size % CHUNK != 0), &loop))
+	if (pool_run_ordered(v->pool, parts, &loop))
 		return -1;
 	if (EVP_DigestFinal_ex(v->digest, digest, NULL) != 1)
 		return fail(v, "SHA-256 failed");
-	if (memcmp(digest, expected, sizeof digest) != 0) {
-		cli_cannot("verify", v->target, "'%s' does not come back as it was packed", name);
+	if (memcmp(digest, item->digest, sizeof digest) != 0) {
+		cli_cannot("verify", v->target, "'%s' does not come back as it was packed",
+			   item->name);
 		return -1;
 	}
 	return 0;
@@ -108,18 +146,10 @@ static int compare(struct verifier *v, const char *name, int is_stream, uint32_t
 
 static int compare_all(struct verifier *v)
 {
-	const struct packed *packed = v->packed;
 	int result = 0;
 
-	for (size_t i = 0; !result && i < packed->tensor_count; i++) {
-		const struct packed_tensor *tensor = &packed->tensors[i];
-		result = compare(v, tensor->source->info.name, 1, tensor->result.stream,
-				 tensor->result.raw_size, tensor->result.digest);
-	}
-	for (size_t i = 0; !result && i < packed->blob_count; i++) {
-		const struct packed_blob *blob = &packed->blobs[i];
-		result = compare(v, blob->path, 0, blob->blob, blob->size, blob->digest);
-	}
+	for (size_t i = 0; !result && i < v->count; i++)
+		result = compare(v, &v->items[i]);
 	return result;
 }
 
@@ -191,27 +221,20 @@ static void release(struct verifier *v)
 		image_close(v->image);
 }
 
-uint64_t packed_verify_work(const struct source *source, const struct plan *plan)
+uint64_t verify_work(uint64_t size)
 {
-	uint64_t size = 0;
-	for (size_t i = 0; i < source->tensor_count; i++)
-		size += codes_raw_size(&source->tensors[i].info, plan[i].bits);
-	for (size_t i = 0; i < source->sidecar_count; i++)
-		size += (uint64_t)source->sidecars[i].stat.st_size;
 	return size * (WORK_VERIFY + WORK_HASH);
 }
 
-int packed_verify(const struct packed *packed, int fd, const char *target, struct pool *pool,
-		  struct progress *progress)
+int verify_image(const struct verify_item *items, size_t count, int fd, const char *target,
+		 struct pool *pool, struct progress *progress)
 {
 	struct verifier v = {
-	    .packed = packed, .target = target, .pool = pool, .progress = progress};
+	    .items = items, .count = count, .target = target, .pool = pool, .progress = progress};
 	struct image_diag diag = {""};
 
-	for (size_t i = 0; i < packed->tensor_count; i++)
-		v.raw_size += packed->tensors[i].result.raw_size;
-	for (size_t i = 0; i < packed->source->sidecar_count; i++)
-		v.raw_size += packed->blobs[i].size;
+	for (size_t i = 0; i < count; i++)
+		v.raw_size += items[i].size;
 	int result = image_open(&v.image, fd, 0, &diag) ? fail(&v, diag.text) : allocate(&v);
 	if (!result) {
 		/* A large model has many indexes, each of which is of use once. */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* tree.c - finds all files below a folder; see tree.h. */
+#include "mkfs/tree.h"
+
+#include "mkfs/cli.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int out_of_memory(const struct tree *tree)
+{
+	cli_cannot("read", tree->path, "out of memory");
+	return -1;
+}
+
+static int add_file(struct tree *tree, size_t *capacity, const char *path, const char *name,
+		    const struct stat *stat)
+{
+	if (tree->count == *capacity) {
+		size_t more = *capacity ? 2 * *capacity : 16;
+		struct source_file *files = realloc(tree->files, more * sizeof *files);
+		if (!files)
+			return out_of_memory(tree);
+		tree->files = files;
+		*capacity = more;
+	}
+	struct source_file *file = &tree->files[tree->count];
+	*file = (struct source_file){.fd = -1, .stat = *stat};
+	file->name = strdup(name);
+	file->path = strdup(path);
+	if (!file->name || !file->path) {
+		free(file->name);
+		free(file->path);
+		return out_of_memory(tree);
+	}
+	tree->count++;
+	return 0;
+}
+
+/* What a link leads to has to be a file. */
+static int add_link(struct tree *tree, size_t *capacity, const char *path, const char *name)
+{
+	struct stat st;
+
+	if (stat(path, &st)) {
+		cli_cannot("read", path, "a link that leads nowhere: %s", strerror(errno));
+		return -1;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		cli_cannot("pack", path, "a link to something else than a file");
+		return -1;
+	}
+	return add_file(tree, capacity, path, name, &st);
+}
+
+/* Takes in one entry of the walk; name: its path below the folder. */
+static int take_entry(struct tree *tree, size_t *capacity, const FTSENT *entry, const char *name)
+{
+	switch (entry->fts_info) {
+	case FTS_D:
+		return 0;
+	case FTS_DP:
+		/* Counted from 0 by the files found below it. */
+		if (!entry->fts_number)
+			cli_say("note: '%s' is an empty folder, which an image does not have",
+				entry->fts_path);
+		return 0;
+	case FTS_F:
+		return add_file(tree, capacity, entry->fts_path, name, entry->fts_statp);
+	case FTS_SL:
+		return add_link(tree, capacity, entry->fts_path, name);
+	case FTS_DNR:
+	case FTS_ERR:
+	case FTS_NS:
+		cli_cannot("read", entry->fts_path, "%s", strerror(entry->fts_errno));
+		return -1;
+	default:
+		cli_cannot("pack", entry->fts_path, "neither a file nor a folder");
+		return -1;
+	}
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	return strcmp(((const struct source_file *)a)->name, ((const struct source_file *)b)->name);
+}
+
+static int walk_folder(struct tree *tree)
+{
+	char *const roots[] = {(char *)tree->path, NULL};
+	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_COMFOLLOW, NULL);
+	size_t capacity = 0, prefix = strlen(tree->path);
+	int result = 0;
+	FTSENT *entry;
+
+	if (!walk) {
+		cli_cannot("read", tree->path, "%s", strerror(errno));
+		return -1;
+	}
+	while (prefix > 1 && tree->path[prefix - 1] == '/')
+		prefix--;
+	while (!result && (errno = 0, entry = fts_read(walk))) {
+		const char *name = entry->fts_path + prefix;
+
+		while (*name == '/')
+			name++;
+		if (entry->fts_info != FTS_D && entry->fts_level > 0)
+			entry->fts_parent->fts_number = 1;
+		result = take_entry(tree, &capacity, entry, name);
+	}
+	if (!result && errno) {
+		cli_cannot("read", tree->path, "%s", strerror(errno));
+		result = -1;
+	}
+	fts_close(walk);
+	if (!result && tree->count)
+		qsort(tree->files, tree->count, sizeof *tree->files, compare_files);
+	return result;
+}
+
+int tree_scan(struct tree *tree, const char *path)
+{
+	struct stat st;
+	size_t capacity = 0;
+
+	*tree = (struct tree){.path = path};
+	if (stat(path, &st)) {
+		cli_cannot("open", path, "%s", strerror(errno));
+		return -1;
+	}
+	const char *slash = strrchr(path, '/');
+	tree->is_folder = S_ISDIR(st.st_mode);
+	int result = tree->is_folder ? walk_folder(tree)
+		     : S_ISREG(st.st_mode)
+			 ? add_file(tree, &capacity, path, slash ? slash + 1 : path, &st)
+			 : -2;
+	if (result == -2)
+		cli_cannot("read", path, "neither a file nor a folder");
+	if (!result && !tree->count) {
+		cli_cannot("pack", path, "it has no files");
+		result = -1;
+	}
+	if (result)
+		tree_free(tree);
+	return result ? -1 : 0;
+}
+
+void tree_free(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		free(tree->files[i].name);
+		free(tree->files[i].path);
+	}
+	free(tree->files);
+	tree->files = NULL;
+	tree->count = 0;
+}
+
+static int changed(const struct source_file *file)
+{
+	cli_cannot("pack", file->path, "it changed while it was read");
+	return -1;
+}
+
+int tree_open_file(const struct tree *tree, size_t number)
+{
+	struct source_file *file = &tree->files[number];
+	struct stat now;
+
+	file->fd = source_open_regular(file->path, &now);
+	if (file->fd < 0)
+		return -1;
+	if (file_is_same(&file->stat, &now))
+		return 0;
+	tree_close_file(tree, number);
+	return changed(file);
+}
+
+void tree_close_file(const struct tree *tree, size_t number)
+{
+	struct source_file *file = &tree->files[number];
+
+	close(file->fd);
+	file->fd = -1;
+}
+
+int tree_check_unchanged(const struct tree *tree)
+{
+	struct tree now;
+
+	if (tree_scan(&now, tree->path))
+		return -1;
+	int result = 0;
+	for (size_t i = 0; !result && i < tree->count; i++) {
+		if (i >= now.count || strcmp(tree->files[i].name, now.files[i].name) != 0 ||
+		    !file_is_same(&tree->files[i].stat, &now.files[i].stat))
+			result = changed(&tree->files[i]);
+	}
+	if (!result && now.count > tree->count)
+		result = changed(&now.files[tree->count]);
+	tree_free(&now);
+	return result;
+}
+
+int tree_has(const struct tree *tree, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return 0;
+	for (size_t i = 0; i < tree->count; i++) {
+		if (tree->files[i].stat.st_dev == st.st_dev &&
+		    tree->files[i].stat.st_ino == st.st_ino)
+			return 1;
+	}
+	return 0;
+}
+
+uint64_t tree_size(const struct tree *tree)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < tree->count; i++)
+		size += (uint64_t)tree->files[i].stat.st_size;
+	return size;
+}
