@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-	STRIDE_MAX = 256, /* bytes of a record that is looked for */
-	STRIDES = 4,      /* looked at closely */
+	STRIDE_MAX = 256,    /* bytes of a record that is looked for */
+	STRIDES = 4,         /* looked at closely */
+	COMPARED = 64 << 10, /* bytes of a sample, for that */
 	COLUMN_COST = 64, /* bytes: a plane's share of a stream's cost, as if all were a sample */
 };
 
@@ -153,6 +154,7 @@ static unsigned find_strides(const uint8_t *sample, size_t size, unsigned stride
 	uint64_t best[STRIDES] = {0};
 	unsigned count = 0;
 
+	size = size < COMPARED ? size : COMPARED;
 	for (unsigned s = 2; s <= STRIDE_MAX && s < size; s++) {
 		uint64_t equal = 0;
 		for (size_t i = 0; i + STRIDE_MAX < size; i++)

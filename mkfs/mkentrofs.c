@@ -218,6 +218,7 @@ static enum status run_lossless(const struct options *options)
 
 	if (tree_scan(&tree, options->source))
 		return STATUS_FAILED;
+	tree_note_empty(&tree);
 	if (options->target && tree_has(&tree, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
 	} else if (options->dry_run) {

@@ -16,32 +16,40 @@ static int out_of_memory(const struct tree *tree)
 	return -1;
 }
 
-static int add_file(struct tree *tree, size_t *capacity, const char *path, const char *name,
-		    const struct stat *stat)
+/* Room for one more; the lists are as large as the power of two that holds them. */
+static void *grow(void *list, size_t count, size_t size)
 {
-	if (tree->count == *capacity) {
-		size_t more = *capacity ? 2 * *capacity : 16;
-		struct source_file *files = realloc(tree->files, more * sizeof *files);
-		if (!files)
-			return out_of_memory(tree);
-		tree->files = files;
-		*capacity = more;
-	}
+	return count & (count - 1) ? list : realloc(list, (count ? 2 * count : 1) * size);
+}
+
+static int add_file(struct tree *tree, const char *path, const char *name, const struct stat *stat)
+{
+	struct source_file *files = grow(tree->files, tree->count, sizeof *files);
+
+	if (!files)
+		return out_of_memory(tree);
+	tree->files = files;
 	struct source_file *file = &tree->files[tree->count];
 	*file = (struct source_file){.fd = -1, .stat = *stat};
 	file->name = strdup(name);
 	file->path = strdup(path);
-	if (!file->name || !file->path) {
-		free(file->name);
-		free(file->path);
-		return out_of_memory(tree);
-	}
 	tree->count++;
-	return 0;
+	return file->name && file->path ? 0 : out_of_memory(tree);
+}
+
+static int add_empty(struct tree *tree, const char *path)
+{
+	char **empty = grow(tree->empty, tree->empty_count, sizeof *empty);
+
+	if (!empty)
+		return out_of_memory(tree);
+	tree->empty = empty;
+	empty[tree->empty_count] = strdup(path);
+	return empty[tree->empty_count++] ? 0 : out_of_memory(tree);
 }
 
 /* What a link leads to has to be a file. */
-static int add_link(struct tree *tree, size_t *capacity, const char *path, const char *name)
+static int add_link(struct tree *tree, const char *path, const char *name)
 {
 	struct stat st;
 
@@ -53,25 +61,21 @@ static int add_link(struct tree *tree, size_t *capacity, const char *path, const
 		cli_cannot("pack", path, "a link to something else than a file");
 		return -1;
 	}
-	return add_file(tree, capacity, path, name, &st);
+	return add_file(tree, path, name, &st);
 }
 
 /* Takes in one entry of the walk; name: its path below the folder. */
-static int take_entry(struct tree *tree, size_t *capacity, const FTSENT *entry, const char *name)
+static int take_entry(struct tree *tree, const FTSENT *entry, const char *name)
 {
 	switch (entry->fts_info) {
 	case FTS_D:
 		return 0;
 	case FTS_DP:
-		/* Counted from 0 by the files found below it. */
-		if (!entry->fts_number)
-			cli_say("note: '%s' is an empty folder, which an image does not have",
-				entry->fts_path);
-		return 0;
+		return entry->fts_number ? 0 : add_empty(tree, entry->fts_path);
 	case FTS_F:
-		return add_file(tree, capacity, entry->fts_path, name, entry->fts_statp);
+		return add_file(tree, entry->fts_path, name, entry->fts_statp);
 	case FTS_SL:
-		return add_link(tree, capacity, entry->fts_path, name);
+		return add_link(tree, entry->fts_path, name);
 	case FTS_DNR:
 	case FTS_ERR:
 	case FTS_NS:
@@ -92,7 +96,7 @@ static int walk_folder(struct tree *tree)
 {
 	char *const roots[] = {(char *)tree->path, NULL};
 	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_COMFOLLOW, NULL);
-	size_t capacity = 0, prefix = strlen(tree->path);
+	size_t prefix = strlen(tree->path);
 	int result = 0;
 	FTSENT *entry;
 
@@ -107,9 +111,9 @@ static int walk_folder(struct tree *tree)
 
 		while (*name == '/')
 			name++;
-		if (entry->fts_info != FTS_D && entry->fts_level > 0)
-			entry->fts_parent->fts_number = 1;
-		result = take_entry(tree, &capacity, entry, name);
+		if (entry->fts_info != FTS_DP && entry->fts_level > 0)
+			entry->fts_parent->fts_number = 1; /* it has something in it */
+		result = take_entry(tree, entry, name);
 	}
 	if (!result && errno) {
 		cli_cannot("read", tree->path, "%s", strerror(errno));
@@ -124,7 +128,6 @@ static int walk_folder(struct tree *tree)
 int tree_scan(struct tree *tree, const char *path)
 {
 	struct stat st;
-	size_t capacity = 0;
 
 	*tree = (struct tree){.path = path};
 	if (stat(path, &st)) {
@@ -132,11 +135,9 @@ int tree_scan(struct tree *tree, const char *path)
 		return -1;
 	}
 	const char *slash = strrchr(path, '/');
-	tree->is_folder = S_ISDIR(st.st_mode);
-	int result = tree->is_folder ? walk_folder(tree)
-		     : S_ISREG(st.st_mode)
-			 ? add_file(tree, &capacity, path, slash ? slash + 1 : path, &st)
-			 : -2;
+	int result = S_ISDIR(st.st_mode)   ? walk_folder(tree)
+		     : S_ISREG(st.st_mode) ? add_file(tree, path, slash ? slash + 1 : path, &st)
+					   : -2;
 	if (result == -2)
 		cli_cannot("read", path, "neither a file nor a folder");
 	if (!result && !tree->count) {
@@ -154,9 +155,18 @@ void tree_free(struct tree *tree)
 		free(tree->files[i].name);
 		free(tree->files[i].path);
 	}
+	for (size_t i = 0; i < tree->empty_count; i++)
+		free(tree->empty[i]);
 	free(tree->files);
-	tree->files = NULL;
-	tree->count = 0;
+	free(tree->empty);
+	*tree = (struct tree){.path = tree->path};
+}
+
+void tree_note_empty(const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->empty_count; i++)
+		cli_say("note: '%s' is an empty folder, which an image does not have",
+			tree->empty[i]);
 }
 
 static int changed(const struct source_file *file)

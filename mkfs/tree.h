@@ -15,11 +15,15 @@ struct tree {
 	struct source_file *files; /* name: the path below the folder; sorted by it; none is open */
 	size_t count;
 	const char *path; /* as given to tree_scan(), whose caller keeps it */
-	int is_folder;
+	char **empty;     /* paths of folders without anything in them */
+	size_t empty_count;
 };
 
-/* Says which empty folders will not be in an image. */
 int tree_scan(struct tree *tree, const char *path);
+
+/* Says which folders are empty: an image does not have them. */
+void tree_note_empty(const struct tree *tree);
+
 void tree_free(struct tree *tree);
 
 /* Opens a file, which must be what it was; close it with tree_close_file(). */
