@@ -129,7 +129,8 @@ static int64_t preload_range(struct preload *preload, uint32_t first, uint32_t e
 }
 
 /* The file with all codes; if there is none, the weight files in the root; or else all files with
- * weights. Whichever a program opens, the others show the same weights. */
+ * weights. Whichever a program opens, the others show the same weights; but each has its own in an
+ * image that knows no tensors, but only files. */
 static void preload_files(struct preload *preload)
 {
 	struct image *image = preload->source.image;
@@ -137,7 +138,8 @@ static void preload_files(struct preload *preload)
 	int64_t node = weights_file(image);
 	if (node > 0 && image_node(image, (uint32_t)node)->type == EFS_FILE)
 		preload_file(preload, (uint32_t)node);
-	else if (preload_range(preload, root->first, root->first + root->count) == 0)
+	else if (!image_catalog(image)->tensor_count ||
+		 preload_range(preload, root->first, root->first + root->count) == 0)
 		preload_range(preload, 0, image_catalog(image)->node_count);
 }
 
