@@ -120,7 +120,7 @@ def first_byte_contestants(name, image, data, arguments):
     """(data, system, variant, command to which a mount point is added, file in the mount)."""
     command = [os.path.join(arguments.build, "entrofs"),
                *(["-o", arguments.mount_options] if arguments.mount_options else []), image]
-    yield name, "entrofs", "", command, data_sets.VIEW
+    yield name, "entrofs", "", command, data.kind.view if data else data_sets.CODES
     if not data:
         return
     for system, reason in systems.compressed(data, ""):
@@ -195,8 +195,8 @@ def parse():
                         help="only these; --list names all")
     parser.add_argument("--systems", type=some_of(SYSTEMS), metavar="NAME,...",
                         help=f"only these, and in every case: of {', '.join(SYSTEMS)}")
-    parser.add_argument("--data", type=some_of(tuple(data_sets.BITS)), default=list(data_sets.BITS), metavar="NAME,...",
-                        help="u8, u4 or both (u8,u4)")
+    parser.add_argument("--data", type=some_of(tuple(data_sets.KINDS)), default=list(data_sets.USUAL),
+                        metavar="NAME,...", help="codes (u8, u4), weights made of codes (bf16), kept weights (lossless) (u8,u4)")
     parser.add_argument("--rounds", type=positive, help="measurements of each (5; 2 with --quick)")
     parser.add_argument("--mount-options", default="", metavar="WORD,...", help="for entrofs -o")
     parser.add_argument("--against", action="append", default=[], metavar="BUILD",
@@ -254,6 +254,7 @@ def publish(rows, used, arguments):
 def main():
     arguments = parse()
     if arguments.list:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the list may have seen enough
         print("\n".join([*FIRST_BYTE, *(case.name for case in cases.all_cases())]))
         return 0
     rows, used = [], []

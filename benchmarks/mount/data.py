@@ -8,11 +8,23 @@ import os
 import shutil
 import struct
 import subprocess
+from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-VIEW = "quantized/model.safetensors"  # the file that is read, in a mount of entrofs
-BITS = {"u8": 8, "u4": 4}
-LAYERS = {"u8": 8, "u4": 17}  # of Phi-3-mini: 1.1 GB of codes
+CODES = "quantized/model.safetensors"
+WEIGHTS = "model.safetensors"
+
+
+class Kind(NamedTuple):
+    view: str      # the file that is read, in a mount of entrofs
+    layers: int    # of Phi-3-mini: about 1.1 GB of that file
+    setting: str   # of mkmodel
+    options: list  # of mkentrofs
+
+
+KINDS = {"u8": Kind(CODES, 8, "paper-u8", ["--bits=8"]), "u4": Kind(CODES, 17, "paper-u4", ["--bits=4"]),
+         "bf16": Kind(WEIGHTS, 4, "paper-u8", ["--bits=8"]), "lossless": Kind(WEIGHTS, 4, "", ["--lossless"])}
+USUAL = ("u8", "u4")
 QUICK_MODEL = "SmolLM-135M"
 MODEL = "Phi-3-mini"
 SQUASHFS_BLOCKS = {"128k": "131072", "1m": "1048576"}
@@ -35,10 +47,10 @@ def must(*command, **options):
 
 
 class Data:
-    """One data set. Paths: image, plain (a copy of VIEW), squashfs images, erofs image."""
+    """One data set. Paths: image, plain (a copy of the view), squashfs images, erofs image."""
 
     def __init__(self, name, folder):
-        self.name, self.folder = name, folder
+        self.name, self.folder, self.kind = name, folder, KINDS[name]
         self.image = os.path.join(folder, "model.efs")
         self.plain = os.path.join(folder, "files", "data")
         self.erofs = os.path.join(folder, "data.erofs")
@@ -84,13 +96,14 @@ def repeat_layer(path, layers):
     os.rename(f"{path}.part", path)
 
 
-def pack(folder, build, bits, model, layers, copies=1):
+def pack(folder, build, kind, model, layers, copies=1):
     """folder/model.efs; the model that it is made of is removed again. copies: of each layer, of one file of layers."""
     source = os.path.join(folder, "source")
-    must(os.path.join(ROOT, "benchmarks/mkmodel"), f"--setting=paper-u{bits}", f"--layers={layers}", model, source)
+    setting = [f"--setting={kind.setting}"] if kind.setting else []
+    must(os.path.join(ROOT, "benchmarks/mkmodel"), *setting, f"--layers={layers}", model, source)
     if copies > 1:
         repeat_layer(os.path.join(source, "model.safetensors"), copies)
-    must(os.path.join(build, "mkentrofs"), f"--bits={bits}", source, os.path.join(folder, "model.efs"))
+    must(os.path.join(build, "mkentrofs"), *kind.options, source, os.path.join(folder, "model.efs"))
     shutil.rmtree(source)
 
 
@@ -106,12 +119,12 @@ def compress(data):
 
 
 def fill(data, build, quick):
-    bits = BITS[data.name]
-    pack(data.folder, build, bits, QUICK_MODEL if quick else MODEL, 1 if quick else LAYERS[data.name])
+    view = data.kind.view
+    pack(data.folder, build, data.kind, QUICK_MODEL if quick else MODEL, 1 if quick else data.kind.layers)
     extracted = os.path.join(data.folder, "extracted")
-    must(os.path.join(build, "fsck.entrofs"), "--quiet", f"--extract={extracted}", f"--path={VIEW}", data.image)
+    must(os.path.join(build, "fsck.entrofs"), "--quiet", f"--extract={extracted}", f"--path={view}", data.image)
     os.mkdir(os.path.dirname(data.plain))
-    os.rename(os.path.join(extracted, VIEW), data.plain)
+    os.rename(os.path.join(extracted, view), data.plain)
     shutil.rmtree(extracted)
     os.chmod(data.plain, 0o444)
     compress(data)
@@ -145,7 +158,7 @@ def prepare_7b(work, build, quick, say):
     if not os.path.isdir(folder):
         say(f"making an image of 7B shapes in {folder}")
     if quick:
-        make(folder, lambda part: pack(part, build, 8, QUICK_MODEL, 1, 2))
+        make(folder, lambda part: pack(part, build, KINDS["u8"], QUICK_MODEL, 1, 2))
     else:
-        make(folder, lambda part: pack(part, build, 8, "Mistral-7B", 1, 32))
+        make(folder, lambda part: pack(part, build, KINDS["u8"], "Mistral-7B", 1, 32))
     return os.path.join(folder, "model.efs")

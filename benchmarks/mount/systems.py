@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from data import VIEW, Failed, must
+from data import Failed, must
 
 READAHEAD = 4 << 20  # what entrofs asks the kernel for by default; the null server asks for the same
 MOUNT_SECONDS = 30
@@ -110,7 +110,7 @@ def entrofs_command(program, options, image):
 
 def entrofs(build, options, data, below, variant=""):
     cached = data.image if "cache=compressed" in options else None
-    return Daemon("entrofs", variant, below, VIEW, cached,
+    return Daemon("entrofs", variant, below, data.kind.view, cached,
                   entrofs_command(os.path.join(build, "entrofs"), options, data.image))
 
 

@@ -102,6 +102,12 @@ def for_data(rows, data):
     yield of_gbps(rows, data, "mapping with MADV_RANDOM, against null", "mmap-random", 0.8, null("mmap-random"))
 
 
+def for_weights(rows, data, limit):
+    """Files of weights: made of codes, or kept and joined of their parts."""
+    for case in SEQUENTIAL:
+        yield of_gbps(rows, data, "weight file, cold, against null", case, limit, rows.rounds("gbps", case, data, "null"))
+
+
 def peak_rss(rows):
     values = [row["rss_mib"] for key, row in rows.rows.items()
               if key[2:] == ("entrofs", "") and row["rss_mib"] is not None]
@@ -111,6 +117,9 @@ def peak_rss(rows):
 def all_targets(rows_of_run):
     rows = Rows(rows_of_run)
     targets = [target for data in rows.data() for target in for_data(rows, data)]
+    for data, limit in ("bf16", 0.7), ("lossless", None):
+        if any(row["data"] == data for row in rows_of_run):
+            targets += for_weights(rows, data, limit)
     targets.append(Target("peak memory of the daemon", "all of the above", "all", 96, peak_rss(rows), False, " MiB"))
     for case in ("first-byte", "first-byte-cold"):
         row = rows.get(case, "7b", "entrofs")
