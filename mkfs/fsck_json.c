@@ -10,18 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Paths of the host are bytes; JSON wants UTF-8. */
-static void add_path(struct text *text, const char *path)
-{
-	char *shown = names_show((struct image_name){path, strlen(path)}, NAMES_FOR_JSON);
-
-	if (shown)
-		text_add_string(text, shown);
-	else
-		text->failed = 1;
-	free(shown);
-}
-
 static void add_image(struct text *text, const struct image *image)
 {
 	const struct efs_superblock *super;
@@ -51,11 +39,11 @@ static void add_extracted(struct text *text, const struct fsck_report *report)
 		return;
 	}
 	text_add(text, "{\"folder\": ");
-	add_path(text, report->plan->target);
+	text_add_path(text, report->plan->target);
 	text_add(text, ", \"paths\": [");
 	for (size_t i = 0; i < report->plan->pattern_count; i++) {
 		text_add(text, "%s", i ? ", " : "");
-		add_path(text, report->plan->patterns[i]);
+		text_add_path(text, report->plan->patterns[i]);
 	}
 	text_add(text,
 		 "], \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"lost\": %" PRIu64
@@ -72,7 +60,7 @@ int fsck_json(const struct fsck_report *report)
 	int bad;
 
 	text_add(&text, "{\n\"version\": \"" ENTROFS_VERSION "\",\n\"path\": ");
-	add_path(&text, report->path);
+	text_add_path(&text, report->path);
 	text_add(&text, ",\n\"offset\": %" PRIu64 ",\n\"image\": ", report->offset);
 	add_image(&text, report->image);
 	text_add(&text, ",\n\"deep\": %s,\n\"clean\": %s,\n\"exit_code\": %d,\n\"extracted\": ",

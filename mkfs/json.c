@@ -8,6 +8,8 @@
  */
 #include "mkfs/json.h"
 
+#include "mkfs/names.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -139,6 +141,17 @@ void text_add_string(struct text *text, const char *value)
 		value++;
 	}
 	text_add(text, "\"");
+}
+
+void text_add_path(struct text *text, const char *path)
+{
+	char *shown = names_show((struct image_name){path, strlen(path)}, NAMES_FOR_JSON);
+
+	if (shown)
+		text_add_string(text, shown);
+	else
+		text->failed = 1;
+	free(shown);
 }
 
 void text_add_dims(struct text *text, const uint64_t *dims, unsigned rank)

@@ -31,6 +31,9 @@ void text_add_bytes(struct text *text, const void *bytes, size_t size);
 /* Adds a JSON string literal; value is valid UTF-8. */
 void text_add_string(struct text *text, const char *value);
 
+/* Adds the name of a file as a JSON string; what is not UTF-8 in it becomes U+FFFD. */
+void text_add_path(struct text *text, const char *path);
+
 /* Adds an array of integers. */
 void text_add_dims(struct text *text, const uint64_t *dims, unsigned rank);
 

@@ -4,23 +4,12 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/names.h"
+#include "mkfs/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A name of the host's, which need not be UTF-8. */
-static void add_path(struct text *text, const char *path)
-{
-	char *shown = names_show((struct image_name){path, strlen(path)}, NAMES_FOR_JSON);
-
-	if (shown)
-		text_add_string(text, shown);
-	else
-		text->failed = 1;
-	free(shown);
-}
 
 static void add_files(const struct lossless *lossless, struct text *text)
 {
@@ -29,7 +18,7 @@ static void add_files(const struct lossless *lossless, struct text *text)
 		const struct lossless_file *file = &lossless->files[i];
 
 		text_add(text, i ? ",\n{\"path\": " : "\n{\"path\": ");
-		add_path(text, lossless->tree->files[i].name);
+		text_add_path(text, lossless->tree->files[i].name);
 		text_add(text,
 			 ", \"bytes\": %" PRIu64 ", \"stored_bytes\": %" PRIu64
 			 ", \"text_bytes\": %" PRIu64 ", \"record_bytes\": %" PRIu64
@@ -96,18 +85,10 @@ int lossless_json(const struct lossless *lossless, const char *target, double se
 	const struct image_overhead *overhead = &lossless->overhead;
 	struct text text = {0};
 
+	report_json_begin(&text, lossless->estimated, lossless->tree->path, target);
 	text_add(&text,
-		 "{\"version\": \"" ENTROFS_VERSION
-		 "\", \"format\": 1, \"lossless\": true, \"dry_run\": %s, \"model\": ",
-		 lossless->estimated ? "true" : "false");
-	add_path(&text, lossless->tree->path);
-	text_add(&text, ", \"image\": ");
-	if (target)
-		add_path(&text, target);
-	else
-		text_add(&text, "null");
-	text_add(&text,
-		 ",\n\"source_bytes\": %" PRIu64 ", \"image_bytes\": %" PRIu64 ", \"digest\": ",
+		 "\"lossless\": true, \"source_bytes\": %" PRIu64 ", \"image_bytes\": %" PRIu64
+		 ", \"digest\": ",
 		 tree_size(lossless->tree), overhead->image_size);
 	if (lossless->estimated)
 		text_add(&text, "null");
@@ -115,9 +96,5 @@ int lossless_json(const struct lossless *lossless, const char *target, double se
 		text_add_hex(&text, overhead->digest, sizeof overhead->digest);
 	text_add(&text, ",\n\"seconds\": %.3f,\n", seconds);
 	add_files(lossless, &text);
-	text_add(&text, "}\n");
-	if (!text.failed)
-		fwrite(text.data, 1, text.size, stdout);
-	free(text.data);
-	return text.failed ? -1 : 0;
+	return report_json_end(&text);
 }

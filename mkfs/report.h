@@ -5,6 +5,7 @@
 #ifndef ENTROFS_REPORT_H
 #define ENTROFS_REPORT_H
 
+#include "mkfs/json.h"
 #include "mkfs/pack.h"
 
 /* Bytes, but for the weights. */
@@ -33,6 +34,10 @@ enum report_reason report_reason(const struct packed_tensor *tensor);
 /* target: of the image; for an estimate, whatever is to be named. Of an estimate the plan is
  * printed, too. */
 void report_print(const struct packed *packed, const char *target, double seconds, int verbose);
+
+/* What every report as JSON begins with, and ends with: -1: out of memory, nothing is printed. */
+void report_json_begin(struct text *text, int dry_run, const char *model, const char *image);
+int report_json_end(struct text *text);
 
 /* One object; target may be NULL in an estimate. -1: out of memory, nothing is printed. */
 int report_json(const struct packed *packed, const char *target, double seconds);

@@ -11,18 +11,6 @@
 
 enum { FIGURES = 8, FIGURES_OF_ERROR = 6 }; /* significant digits */
 
-/* A name of the host's, which need not be UTF-8. */
-static void add_path(struct text *text, const char *path)
-{
-	char *shown = names_show((struct image_name){path, strlen(path)}, NAMES_FOR_JSON);
-
-	if (shown)
-		text_add_string(text, shown);
-	else
-		text->failed = 1;
-	free(shown);
-}
-
 static void add_bits(struct text *text, const char *key, uint64_t bytes, uint64_t weights)
 {
 	text_add(text, ", \"%s\": ", key);
@@ -66,7 +54,7 @@ static void add_reason(struct text *text, const struct packed_tensor *tensor)
 			text->failed = 1;
 			return;
 		}
-		add_path(text, shown);
+		text_add_path(text, shown);
 		free(shown);
 	} else {
 		text_add(text, "null");
@@ -127,10 +115,34 @@ static void add_files(struct text *text, const struct packed *packed)
 	for (size_t i = 0; i < packed->blob_count; i++) {
 		const struct packed_blob *blob = &packed->blobs[i];
 		text_add(text, i ? ",\n{\"path\": " : "\n{\"path\": ");
-		add_path(text, blob->path);
+		text_add_path(text, blob->path);
 		text_add(text, ", \"bytes\": %" PRIu64 ", \"stored_bytes\": %" PRIu64 "}",
 			 blob->size, blob->stored_size);
 	}
+}
+
+void report_json_begin(struct text *text, int dry_run, const char *model, const char *image)
+{
+	text_add(text,
+		 "{\"version\": \"" ENTROFS_VERSION
+		 "\", \"format\": 1, \"dry_run\": %s, \"model\": ",
+		 dry_run ? "true" : "false");
+	text_add_path(text, model);
+	text_add(text, ", \"image\": ");
+	if (image)
+		text_add_path(text, image);
+	else
+		text_add(text, "null");
+	text_add(text, ",\n");
+}
+
+int report_json_end(struct text *text)
+{
+	text_add(text, "}\n");
+	if (!text->failed)
+		fwrite(text->data, 1, text->size, stdout);
+	free(text->data);
+	return text->failed ? -1 : 0;
 }
 
 int report_json(const struct packed *packed, const char *target, double seconds)
@@ -138,17 +150,7 @@ int report_json(const struct packed *packed, const char *target, double seconds)
 	const struct report_totals sum = report_totals(packed);
 	struct text text = {0};
 
-	text_add(&text,
-		 "{\"version\": \"" ENTROFS_VERSION
-		 "\", \"format\": 1, \"dry_run\": %s, \"model\": ",
-		 packed->estimated ? "true" : "false");
-	add_path(&text, packed->source->path);
-	text_add(&text, ", \"image\": ");
-	if (target)
-		add_path(&text, target);
-	else
-		text_add(&text, "null");
-	text_add(&text, ",\n");
+	report_json_begin(&text, packed->estimated, packed->source->path, target);
 	add_totals(&text, packed, &sum);
 	text_add(&text, ",\n\"seconds\": %.3f,\n\"files\": [", seconds);
 	add_files(&text, packed);
@@ -157,9 +159,6 @@ int report_json(const struct packed *packed, const char *target, double seconds)
 		text_add(&text, i ? ",\n" : "\n");
 		add_tensor(&text, &packed->tensors[i]);
 	}
-	text_add(&text, "]}\n");
-	if (!text.failed)
-		fwrite(text.data, 1, text.size, stdout);
-	free(text.data);
-	return text.failed ? -1 : 0;
+	text_add(&text, "]");
+	return report_json_end(&text);
 }
