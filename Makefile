@@ -6,6 +6,7 @@
 #   make                build all programs and benchmarks
 #   make demo           pack the bundled model, mount it, run it
 #   make check          build and run every test
+#   make check-clients  install llama.cpp, ONNX Runtime, PyTorch ... into build/clients, run them on mounts
 #   make check-arm64    cross-build, run the unit tests and a real mount under emulation
 #   make bench          run the benchmarks; make fuzz: run each fuzz target for FUZZ_SECONDS
 #   make lint           formatting, static analysis, licence lines
@@ -105,7 +106,7 @@ unit_tests := $(UNIT:%.c=$(BUILD)/%)
 replays    := $(FUZZ:%.c=$(BUILD)/%)
 hostile    := $(HOSTILE:%.c=$(BUILD)/%)
 
-.PHONY: all deps deps-dev demo check check-threads check-arm64 bench fuzz lint install uninstall clean tests
+.PHONY: all deps deps-dev demo check check-threads check-clients check-arm64 bench fuzz lint install uninstall clean tests
 .DELETE_ON_ERROR:
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules
@@ -250,6 +251,11 @@ check: all tests
 check-threads: all tests
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit/image_roundtrip unit/image_cache unit/fs_ \
 		unit/mkfs_pool unit/demo_team tests/mount/ test_fsck test_mkentrofs:Determinism
+
+# Those that nothing is installed for are skipped, as they are in "make check".
+check-clients: all
+	$(Q)tests/clients/setup.sh build/clients
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) tests/clients/
 
 check-arm64:
 	+$(Q)tests/arm64/run.sh
