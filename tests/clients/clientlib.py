@@ -12,6 +12,8 @@ TESTS = os.path.dirname(HERE)
 ROOT = os.path.dirname(TESTS)
 sys.path[:0] = [os.path.join(TESTS, "mount"), os.path.join(TESTS, "demo"), TESTS]
 
+import modellib  # it is in one of these folders
+
 INSTALLED = os.path.join(ROOT, "build", "clients")
 NPM, DEBIAN = os.path.join(INSTALLED, "npm"), os.path.join(INSTALLED, "debian")
 MODEL = os.path.join(ROOT, "runtime-demo", "model")
@@ -38,6 +40,13 @@ def debian_environment():
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries),
             "PATH": f"{DEBIAN}/usr/bin:{os.environ['PATH']}",
             "PYTHONPATH": os.path.join(DEBIAN, "usr/lib/python3/dist-packages")}
+
+
+def small_model(shop):
+    """A model folder of many tensors, none of them large, and the tensors."""
+    tensors = {name: tensor for name, tensor in modellib.varied_tensors().items() if len(tensor.raw) < 1 << 20}
+    modellib.write_model(shop.path("small"), tensors)
+    return shop.path("small"), tensors
 
 
 def node(script, jobs):
