@@ -32,7 +32,7 @@ mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 
 spdx() {
 	local missing
-	missing=$(git ls-files '*.c' '*.h' '*.sh' '*.py' '*.js' '*.css' '*.html' Makefile .ci/run | xargs grep -L SPDX-License-Identifier)
+	missing=$(git ls-files '*.c' '*.h' '*.sh' '*.py' '*.js' '*.mjs' '*.css' '*.html' Makefile .ci/run | xargs grep -L SPDX-License-Identifier)
 	[ -z "$missing" ] || { echo "no SPDX line: $missing"; return 1; }
 }
 unfinished() { # the brackets keep the pattern from finding itself

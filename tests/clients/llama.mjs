@@ -27,7 +27,8 @@ async function continuations(model, sequence, prompts, tokens) {
         const chosen = [], probabilities = [];
         await sequence.clearHistory();
         const input = [...prefix(model), ...model.tokenize(prompt)];
-        for await (const {token, confidence} of sequence.evaluateWithMetadata(input, {confidence: true}, {temperature: 0})) {
+        const next = sequence.evaluateWithMetadata(input, {confidence: true}, {temperature: 0});
+        for await (const {token, confidence} of next) {
             chosen.push(token);
             probabilities.push(confidence);
             if (chosen.length === tokens)

@@ -23,6 +23,7 @@ npm_packages() {
 	local into=$dir/npm
 	cmp -s package-lock.json "$into/.complete" && return
 	command -v node npm > "$dir/npm.log" || { skip 'npm packages' 'no node and npm'; return; }
+	[ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || { skip 'npm packages' 'node is older than 20'; return; }
 	rm -rf "$into"
 	mkdir -p "$into"
 	cp package.json package-lock.json "$into"

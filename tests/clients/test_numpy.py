@@ -81,8 +81,9 @@ class Arrays(unittest.TestCase):
 
     def test_fromfile(self):
         for name, want in self.codes.items():
-            got = np.fromfile(self.mount / f"quantized/tensors/{name}.u8", np.uint8, want.size // 2, offset=want.size // 3)
-            self.assertTrue(np.array_equal(got, want.reshape(-1)[want.size // 3:want.size // 3 + want.size // 2]))
+            first, count = want.size // 3, want.size // 2
+            got = np.fromfile(self.mount / f"quantized/tensors/{name}.u8", np.uint8, count, offset=first)
+            self.assertTrue(np.array_equal(got, want.reshape(-1)[first:first + count]))
 
     def test_a_private_mapping_can_be_changed(self):
         """And the file stays as it is."""

@@ -33,7 +33,8 @@ class Bundled(unittest.TestCase):
         done = subprocess.run(
             [sys.executable, os.path.join(HERE, "torch_llama.py"), cls.mount / "model.safetensors",
              cls.mount / "config.json", out, str(following), *map(str, ids)],
-            env=debian_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+            env=debian_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300,
+            check=False)
         if done.returncode:
             raise AssertionError(done.stderr)
         cls.following = [int(word) for word in done.stdout.split()]
