@@ -6,6 +6,7 @@
  * bytes depend on the raw ones only (and on the release of zstd).
  */
 #include "image/section.h"
+#include "image/writer.h"
 
 #include "image/checksum.h"
 
@@ -132,6 +133,15 @@ int efs_section_builder_extend(struct section_builder *builder, uint64_t raw_siz
 	builder->raw_size += raw_size;
 	builder->stored_size += stored;
 	return builder->put(builder->to, NULL, (size_t)stored, diag);
+}
+
+size_t image_blob_estimate(const void *bytes, size_t size, void *work)
+{
+	enum { QUICK_LEVEL = 3 };
+	static_assert(IMAGE_BLOB_WORK >= ZSTD_COMPRESSBOUND(EFS_CHUNK_SIZE), "any chunk fits");
+	size_t stored = ZSTD_compress(work, IMAGE_BLOB_WORK, bytes, size, QUICK_LEVEL);
+
+	return ZSTD_isError(stored) || stored > size ? size : stored;
 }
 
 int efs_section_builder_end(struct section_builder *builder, struct image_diag *diag)

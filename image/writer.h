@@ -76,6 +76,10 @@ int image_writer_put_blob(struct image_writer *writer, const void *data, size_t 
  * as compressible as those before. */
 int image_writer_extend_blob(struct image_writer *writer, uint64_t raw_size,
 			     struct image_diag *diag);
+/* About what a blob takes for a chunk of bytes or part of one, found quickly: more rather than
+ * less; `size` where compressing gains nothing. work: IMAGE_BLOB_WORK bytes. */
+enum { IMAGE_BLOB_WORK = EFS_CHUNK_SIZE + EFS_CHUNK_SIZE / 128 };
+size_t image_blob_estimate(const void *bytes, size_t size, void *work);
 int image_writer_end_blob(struct image_writer *writer, uint32_t *blob, uint64_t *stored_size,
 			  struct image_diag *diag);
 

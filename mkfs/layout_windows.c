@@ -8,11 +8,11 @@
  */
 #include "mkfs/layout_build.h"
 
+#include "image/writer.h"
 #include "mkfs/cli.h"
 #include "mkfs/layout_measure.h"
 
 #include <stdlib.h>
-#include <zstd.h>
 
 enum {
 	WINDOW = 256 << 10,
@@ -20,7 +20,6 @@ enum {
 	WAYS_MAX = 32,
 	LOOK = 32 << 10,     /* bytes of a window that are looked at */
 	SMALLEST = 16 << 10, /* a file that is smaller is text */
-	TEXT_LEVEL = 3,      /* of zstd, less than what text is compressed with in the end */
 };
 
 /* A way to cut; records begin at bytes of the file that leave this remainder by the unit. */
@@ -119,8 +118,7 @@ static double cost_of(const struct layout_build *build, const struct way *way, u
 						 (size - skip) / unit, build->work)
 				   : 1;
 	}
-	size_t packed = ZSTD_compress(build->work, LAYOUT_SAMPLE, build->sample, size, TEXT_LEVEL);
-	return ZSTD_isError(packed) || packed >= size ? 1 : (double)packed / (double)size;
+	return (double)image_blob_estimate(build->sample, size, build->work) / (double)size;
 }
 
 /* The way for a window: that of the one before, unless another is clearly better. */
