@@ -6,6 +6,12 @@ import tempfile
 import unittest
 
 
+def skip_under_sanitizers():
+    """For modules that test scripts, at length: the programs that these run have tests of their own."""
+    if "address" in os.path.basename(os.path.normpath(os.environ.get("BUILD", "build"))):
+        raise unittest.SkipTest("a sanitizer does not look into scripts")
+
+
 class Reported(unittest.TestCase):
     """A class sets `done`, the finished run, which wrote `json` into `folder`."""
 

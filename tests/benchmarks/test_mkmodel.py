@@ -21,6 +21,7 @@ BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 MKMODEL = os.path.join(ROOT, "benchmarks", "mkmodel")
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import modellib
+from benchlib import skip_under_sanitizers
 
 # Written from the published models, not from the program: weights, layers, tensors below a layer, other tensors.
 LLAMA_SMALL = {"self_attn.q_proj": (576, 576), "self_attn.k_proj": (192, 576), "self_attn.v_proj": (192, 576),
@@ -43,6 +44,8 @@ PUBLISHED = {
                    {"model.embed_tokens": (32000, 4096), "model.norm": (4096,), "lm_head": (32000, 4096)}),
 }
 ENTROPIES = {"paper-u8": (8, 5.58), "paper-u4": (4, 1.36)}  # bits a weight, of EntroLLM's two settings
+
+setUpModule = skip_under_sanitizers
 
 
 def run(*command, **options):

@@ -17,7 +17,7 @@ BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 SCRIPT = os.path.join(ROOT, "benchmarks/mount.sh")
 sys.path.insert(0, os.path.join(ROOT, "benchmarks/mount"))
 
-from benchlib import Reported
+from benchlib import Reported, skip_under_sanitizers
 import cases  # pylint: disable=wrong-import-position
 import data
 import measure
@@ -27,6 +27,8 @@ import targets
 CHOSEN = ("seq-cold-1m", "seq-warm-1m", "seq-cold-dd", "rand-4k", "mmap-cold", "mmap-populate", "mmap-random")
 STRINGS = ("case", "data", "system", "variant", "state")
 NUMBERS = ("gbps", "iops", "p50_us", "p99_us", "cpu_s_per_gb", "rss_mib", "first_byte_ms", "stored_fraction")
+
+setUpModule = skip_under_sanitizers
 
 
 def run(*arguments):
