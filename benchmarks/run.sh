@@ -8,6 +8,7 @@ build=${1:-build}
 "$build/benchmarks/decode" --json "$build/benchmarks/decode.json"
 "$build/benchmarks/dequant"
 "$build/benchmarks/planes"
+"$build/benchmarks/ggml_blocks"
 "$build/benchmarks/tables"
 benchmarks/arm64/instructions.sh
 if command -v fio > /dev/null; then

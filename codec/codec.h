@@ -105,8 +105,9 @@ struct codec_kernel {
 	enum codec_result (*encode)(const struct codec_tree *tree, const uint8_t *src, size_t size,
 				    uint8_t *dst, size_t capacity, size_t *coded_size,
 				    struct codec_scratch *scratch);
-	const struct dequant_kernel *dequant; /* supported by the same CPUs */
-	const struct planes_kernel *planes;   /* likewise */
+	const struct dequant_kernel *dequant;         /* supported by the same CPUs */
+	const struct planes_kernel *planes;           /* likewise */
+	const struct ggml_blocks_kernel *ggml_blocks; /* likewise */
 };
 
 /* Kernels compiled into this build, the reference first, ended by NULL. */

@@ -143,4 +143,5 @@ const struct codec_kernel codec_kernel_reference = {
     .encode = codec_encode_reference,
     .dequant = &dequant_kernel_reference,
     .planes = &planes_kernel_reference,
+    .ggml_blocks = &ggml_blocks_kernel_reference,
 };

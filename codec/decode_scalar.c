@@ -81,4 +81,5 @@ const struct codec_kernel codec_kernel_scalar = {
     .encode = codec_encode_scalar,
     .dequant = &dequant_kernel_scalar,
     .planes = &planes_kernel_scalar,
+    .ggml_blocks = &ggml_blocks_kernel_scalar,
 };

@@ -4,6 +4,7 @@
 #define ENTROFS_CODEC_KERNELS_H
 
 #include "codec/dequant_kernels.h"
+#include "codec/ggml_blocks_kernels.h"
 #include "codec/planes_kernels.h"
 #include "codec/tree.h"
 

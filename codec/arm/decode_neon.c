@@ -377,4 +377,5 @@ const struct codec_kernel codec_kernel_neon = {
     .encode = codec_encode_neon,
     .dequant = &dequant_kernel_neon,
     .planes = &planes_kernel_neon,
+    .ggml_blocks = &ggml_blocks_kernel_neon,
 };

@@ -337,4 +337,5 @@ const struct codec_kernel codec_kernel_avx2 = {
     .encode = codec_encode_avx2,
     .dequant = &dequant_kernel_avx2,
     .planes = &planes_kernel_avx2,
+    .ggml_blocks = &ggml_blocks_kernel_avx2,
 };

@@ -251,4 +251,5 @@ const struct codec_kernel codec_kernel_avx512 = {
     .encode = codec_encode_avx512,
     .dequant = &dequant_kernel_avx512,
     .planes = &planes_kernel_avx512,
+    .ggml_blocks = &ggml_blocks_kernel_avx512,
 };

@@ -46,4 +46,5 @@ const struct codec_kernel codec_kernel_bmi2 = {
     .encode = codec_encode_bmi2,
     .dequant = &dequant_kernel_scalar,
     .planes = &planes_kernel_scalar,
+    .ggml_blocks = &ggml_blocks_kernel_scalar,
 };
