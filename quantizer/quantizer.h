@@ -50,6 +50,27 @@ struct quant_params {
  */
 int quant_choose(const struct quant_range *range, int bits, struct quant_params *params);
 
+/* Blocks of ggml that hold codes and can be made of ours, exactly, if all of a tensor have the same
+ * scale d, and offset m, both in F16. */
+enum quant_blocks {
+	QUANT_Q8_0, /* 8 bits; d is the scale, the zero point 128 */
+	QUANT_Q4_0, /* 4 bits; the zero point is 8 */
+	QUANT_Q4_1, /* 4 bits; m is -scale * zero_point, which is 0 to 15 */
+};
+
+/*
+ * Like quant_choose(), but such that those blocks are possible: of the scales and zero points that
+ * they can have, those with the smallest step that brings a code within half a step of every
+ * weight. The scale is negative if that is better. The scheme is asymmetric, whatever the signs of
+ * weights, if the zero point is not 0. All weights equal: they get the code behind the zero point,
+ * and their value rounded to F16 as scale.
+ *
+ * -1 if F16 holds none: the step is larger than 65504, or so small (below 2^-25) that the smallest
+ * number of F16, 2^-24, is more than twice as large. A step between is rounded up like any other.
+ */
+int quant_choose_blocks(const struct quant_range *range, enum quant_blocks blocks,
+			struct quant_params *params);
+
 /* Sums over weights, for the error figures; merge in a fixed order to keep them reproducible. */
 struct quant_error {
 	double signal; /* sum of w^2 */
