@@ -71,6 +71,17 @@ unsigned ggml_blocks_bits(unsigned type)
 	return type == GGML_Q8_0 ? 8 : type == GGML_Q4_0 || type == GGML_Q4_1 ? 4 : 0;
 }
 
+/* Bytes of d, and of m if there is one. */
+static unsigned head_size(unsigned type)
+{
+	return type == GGML_Q4_1 ? 4 : ggml_blocks_bits(type) ? 2 : 0;
+}
+
+unsigned ggml_blocks_size(unsigned type)
+{
+	return head_size(type) + GGML_BLOCK / 8 * ggml_blocks_bits(type);
+}
+
 int ggml_blocks_prepare(struct ggml_blocks *blocks, unsigned type, float scale, int32_t zero_point)
 {
 	enum { CODES4 = 16, IMPLIED8 = 128, IMPLIED4 = 8 };
@@ -87,9 +98,9 @@ int ggml_blocks_prepare(struct ggml_blocks *blocks, unsigned type, float scale, 
 		return -1;
 	}
 	blocks->type = (uint8_t)type;
-	blocks->head = type == GGML_Q4_1 ? 4 : 2;
+	blocks->head = (uint8_t)head_size(type);
 	blocks->codes_size = (uint8_t)(GGML_BLOCK * bits / 8);
-	blocks->size = (uint8_t)(blocks->head + blocks->codes_size);
+	blocks->size = (uint8_t)ggml_blocks_size(type);
 	return set_numbers(blocks, scale, added);
 }
 

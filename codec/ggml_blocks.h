@@ -43,8 +43,9 @@ struct ggml_blocks {
 /* Blocks of that type with these parameters. -1: not a type of the above, or not exactly. */
 int ggml_blocks_prepare(struct ggml_blocks *blocks, unsigned type, float scale, int32_t zero_point);
 
-/* Bits per code that the type has: 8, 4; 0: not a type of the above. */
+/* Bits of a code, and bytes of a block; 0: not a type of the above. */
 unsigned ggml_blocks_bits(unsigned type);
+unsigned ggml_blocks_size(unsigned type);
 
 /*
  * n blocks. Of Q8_0, codes are 32 bytes for a block, else 16, with the first of two codes in the

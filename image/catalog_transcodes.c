@@ -2,6 +2,8 @@
 /* catalog_transcodes.c - validates transcodes; see catalog.h. */
 #include "image/catalog.h"
 
+#include "codec/ggml_blocks.h"
+
 #include <errno.h>
 
 struct planes efs_transcode_planes(const struct efs_transcode *transcode)
@@ -24,26 +26,67 @@ static int sizes_behind(const struct efs_transcode *transcode, unsigned count)
 	return 0;
 }
 
-static const char *dequantize_fault(const struct catalog *catalog,
-				    const struct efs_transcode *transcode)
+/* Of a transcode that is made of a tensor. */
+static const char *tensor_fault(const struct catalog *catalog,
+				const struct efs_transcode *transcode)
 {
-	const struct efs_tensor *tensor;
-	uint64_t size;
-
 	if (transcode->plane_count || sizes_behind(transcode, 0))
 		return "a reserved field is not zero";
 	if (transcode->tensor >= catalog->header->tensor_count)
 		return "its tensor does not exist";
-	tensor = &catalog->tensors[transcode->tensor];
-	if (!tensor->bits)
+	if (!catalog->tensors[transcode->tensor].bits)
 		return "its tensor is not quantized";
-	if (!efs_dtype_is_float(transcode->dtype))
-		return "its numbers are no floats";
+	return NULL;
+}
+
+/* Elements of its tensor, `unit` of which become so many bytes. */
+static const char *size_fault(const struct catalog *catalog, const struct efs_transcode *transcode,
+			      unsigned unit, unsigned bytes)
+{
+	const struct efs_tensor *tensor = &catalog->tensors[transcode->tensor];
+	uint64_t size;
+
 	if (efs_tensor_count(tensor, catalog->dims + tensor->first_dim, &size) ||
-	    __builtin_mul_overflow(size, efs_dtype_size(transcode->dtype), &size) ||
-	    size > INT64_MAX || size != transcode->raw_size)
+	    __builtin_mul_overflow(size / unit, bytes, &size) || size > INT64_MAX ||
+	    size != transcode->raw_size)
 		return "its size contradicts its tensor";
 	return NULL;
+}
+
+static const char *dequantize_fault(const struct catalog *catalog,
+				    const struct efs_transcode *transcode)
+{
+	const char *fault = tensor_fault(catalog, transcode);
+
+	if (fault)
+		return fault;
+	if (!efs_dtype_is_float(transcode->dtype))
+		return "its numbers are no floats";
+	return size_fault(catalog, transcode, 1, efs_dtype_size(transcode->dtype));
+}
+
+static const char *blocks_fault(const struct catalog *catalog,
+				const struct efs_transcode *transcode)
+{
+	const char *fault = tensor_fault(catalog, transcode);
+	unsigned type = transcode->ggml_type;
+	const struct efs_tensor *tensor;
+	const struct efs_param *param;
+	struct ggml_blocks blocks;
+
+	if (fault)
+		return fault;
+	tensor = &catalog->tensors[transcode->tensor];
+	if (ggml_blocks_bits(type) != tensor->bits)
+		return "its tensor's bits are not those of such blocks";
+	if (!tensor->rank || catalog->dims[tensor->first_dim + tensor->rank - 1] % GGML_BLOCK)
+		return "its tensor's rows are no whole blocks";
+	if (tensor->param_count != 1)
+		return "its tensor has parameters for each row";
+	param = &catalog->params[tensor->first_param];
+	if (ggml_blocks_prepare(&blocks, type, param->scale, param->zero_point))
+		return "its tensor's parameters are not those of such blocks";
+	return size_fault(catalog, transcode, GGML_BLOCK, blocks.size);
 }
 
 /* The sum of sizes cannot wrap to a valid one: each is checked first. */
@@ -83,6 +126,8 @@ static const char *transcode_fault(const struct catalog *catalog,
 		return dequantize_fault(catalog, transcode);
 	case EFS_JOIN:
 		return join_fault(catalog, transcode);
+	case EFS_GGML_BLOCKS:
+		return blocks_fault(catalog, transcode);
 	default:
 		return "its rule is unknown";
 	}

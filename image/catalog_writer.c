@@ -252,7 +252,7 @@ int efs_catalog_writer_add_transcode(struct catalog_writer *catalog,
 				     const struct efs_transcode *record, uint32_t *transcode,
 				     struct image_diag *diag)
 {
-	if (record->rule == EFS_DEQUANTIZE &&
+	if (record->rule != EFS_JOIN &&
 	    record->tensor >= count_of(&catalog->tensors, sizeof(struct efs_tensor)))
 		return image_fail(diag, -EINVAL, "a transcode's tensor does not exist");
 	if (record->rule == EFS_JOIN && record->first_stream + record->plane_count >

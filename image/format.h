@@ -186,20 +186,22 @@ struct efs_tensor {
 
 /* The rule by which bytes are made of others. */
 enum efs_rule {
-	EFS_DEQUANTIZE = 1, /* the numbers that a tensor's codes stand for */
-	EFS_JOIN = 2,       /* records of byte planes, each a stream: see codec/planes.h */
+	EFS_DEQUANTIZE = 1,  /* the numbers that a tensor's codes stand for */
+	EFS_JOIN = 2,        /* records of byte planes, each a stream: see codec/planes.h */
+	EFS_GGML_BLOCKS = 3, /* a tensor's codes as blocks of ggml: see codec/ggml_blocks.h */
 };
 
 /* Bytes that are not stored: made of those of streams when they are read. */
 struct efs_transcode {
 	uint16_t rule;
 	union {
-		uint8_t dtype; /* dequantize: of the numbers: F16, BF16, F32 or F64 */
-		uint8_t word;  /* join: bytes of what is rotated, 0, 2 or 4 */
+		uint8_t dtype;     /* dequantize: of the numbers: F16, BF16, F32 or F64 */
+		uint8_t word;      /* join: bytes of what is rotated, 0, 2 or 4 */
+		uint8_t ggml_type; /* ggml blocks: 2 Q4_0, 3 Q4_1, 8 Q8_0 */
 	};
 	uint8_t plane_count; /* join: 1 to EFS_PLANES_MAX; else 0 */
 	union {
-		uint32_t tensor;       /* dequantize: whose codes they stand for */
+		uint32_t tensor;       /* else: whose codes they stand for */
 		uint32_t first_stream; /* join: the others follow it */
 	};
 	uint64_t raw_size;

@@ -4,10 +4,12 @@
 
 #include "image/transcode_rules.h"
 
-/* The catalog has been validated: there is no third. */
+/* The catalog has been validated: there is no other. */
 static const struct transcode_rule *rule_of(const struct efs_transcode *record)
 {
-	return record->rule == EFS_JOIN ? &transcode_join : &transcode_dequantize;
+	return record->rule == EFS_JOIN          ? &transcode_join
+	       : record->rule == EFS_GGML_BLOCKS ? &transcode_blocks
+						 : &transcode_dequantize;
 }
 
 uint64_t transcode_part(const struct image *image, uint32_t transcode, uint64_t offset)

@@ -14,6 +14,6 @@ struct transcode_rule {
 		     size_t size, const uint8_t *bytes, uint8_t *to);
 };
 
-extern const struct transcode_rule transcode_dequantize, transcode_join;
+extern const struct transcode_rule transcode_dequantize, transcode_join, transcode_blocks;
 
 #endif

@@ -30,7 +30,9 @@ FLOATS = {"F16": (5, 10), "BF16": (8, 7), "F32": (8, 23), "F64": (11, 52)}  # bi
 KEPT, SCHEMES = 0, ["kept", "unsigned", "asymmetric", "constant"]
 DIRECTORY, FILE = 1, 2
 OF_STREAM, OF_BLOB, OF_TRANSCODE = 1, 2, 3
-DEQUANTIZE, JOIN = 1, 2
+DEQUANTIZE, JOIN, BLOCKS = 1, 2, 3
+Q4_0, Q4_1, Q8_0 = 2, 3, 8
+GGML_BLOCKS = {Q4_0: (4, 18, (8,)), Q4_1: (4, 20, range(16)), Q8_0: (8, 34, (128,))}  # bits, bytes, zero points
 RAW, CODED, CONSTANT = 0, 1, 2
 
 Section = namedtuple("Section", "offset stored_size raw_size")
@@ -336,6 +338,8 @@ class Image:
         for i, transcode in enumerate(self.transcodes):
             if transcode.rule == JOIN:
                 self.check_join(f"transcode {i}: ", transcode)
+            elif transcode.rule == BLOCKS:
+                self.check_blocks(f"transcode {i}: ", transcode)
             else:
                 self.check_numbers(f"transcode {i}: ", transcode)
 
@@ -417,14 +421,42 @@ class Image:
 
     # ---- Transcodes ----
 
-    def check_numbers(self, what, transcode):
-        require(transcode.rule == DEQUANTIZE, what + f"rule {transcode.rule}")
+    def quantized_source(self, what, transcode):
         require(transcode.count == 0 and not any(transcode.sizes), what + "reserved field")
         require(transcode.source < len(self.tensors), what + "tensor")
         tensor = self.tensors[transcode.source]
         require(tensor.bits, what + "its tensor is not quantized")
+        return tensor
+
+    def check_numbers(self, what, transcode):
+        require(transcode.rule == DEQUANTIZE, what + f"rule {transcode.rule}")
+        tensor = self.quantized_source(what, transcode)
         require(DTYPES.get(transcode.dtype) in FLOATS, what + f"dtype {transcode.dtype}")
         require(transcode.raw_size == math.prod(tensor.shape) * DTYPE_SIZES[transcode.dtype], what + "raw_size")
+
+    def check_blocks(self, what, transcode):
+        tensor = self.quantized_source(what, transcode)
+        require(transcode.dtype in GGML_BLOCKS, what + f"type {transcode.dtype}")
+        bits, size, zeros = GGML_BLOCKS[transcode.dtype]
+        require(tensor.bits == bits and tensor.shape and tensor.shape[-1] % 32 == 0, what + "its tensor")
+        require(len(tensor.params) == 1 and tensor.params[0][1] in zeros, what + "parameters")
+        scale, zero = tensor.params[0]
+        added = scale * zero if transcode.dtype == Q4_1 else 0
+        require(all(abs(number) < 65520 and struct.unpack("<e", struct.pack("<e", number))[0] == number
+                    for number in (scale, added)), what + "not numbers of F16")
+        require(transcode.raw_size == math.prod(tensor.shape) // 32 * size, what + "raw_size")
+
+    def blocks(self, transcode):
+        """Blocks of ggml: d, perhaps m, and 32 codes."""
+        tensor = self.tensors[transcode.source]
+        scale, zero = tensor.params[0]
+        head = struct.pack("<e", scale) + (struct.pack("<e", -scale * zero + 0.0) if transcode.dtype == Q4_1 else b"")
+        codes = self.read_stream(tensor.stream)
+        if tensor.bits == 8:
+            return b"".join(head + bytes(code ^ 128 for code in codes[at:at + 32]) for at in range(0, len(codes), 32))
+        codes = bytes(half for byte in codes for half in (byte & 15, byte >> 4))
+        return b"".join(head + bytes(low | high << 4 for low, high in zip(codes[at:at + 16], codes[at + 16:at + 32]))
+                        for at in range(0, len(codes), 32))
 
     def check_join(self, what, transcode):
         word, count, sizes = transcode.dtype, transcode.count, transcode.sizes
@@ -452,6 +484,8 @@ class Image:
         transcode = self.transcodes[number]
         if transcode.rule == JOIN:
             return self.join(transcode)
+        if transcode.rule == BLOCKS:
+            return self.blocks(transcode)
         tensor, dtype = self.tensors[transcode.source], DTYPES[transcode.dtype]
         weights = math.prod(tensor.shape)
         codes = self.read_stream(tensor.stream)

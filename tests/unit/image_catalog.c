@@ -295,7 +295,8 @@ Test(image_catalog, transcodes)
 	static const struct change changes[] = {
 	    {TRANSCODE, 0, 0, 2, 0, "rule is unknown"},
 	    {TRANSCODE, 0, 0, 2, 2, "records are impossible"},
-	    {TRANSCODE, 0, 0, 2, 3, "rule is unknown"},
+	    {TRANSCODE, 0, 0, 2, 3, "bits are not those"},
+	    {TRANSCODE, 0, 0, 2, 4, "rule is unknown"},
 	    {TRANSCODE, 0, 2, 1, 0, "no floats"},
 	    {TRANSCODE, 0, 2, 1, EFS_U32, "no floats"},
 	    {TRANSCODE, 0, 2, 1, EFS_DTYPE_END, "no floats"},
