@@ -11,6 +11,7 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/codes.h"
+#include "mkfs/snap.h"
 #include "mkfs/tables.h"
 
 #include <assert.h>
@@ -58,9 +59,12 @@ struct encode_slot {
 /* The tensor being encoded. */
 struct encode_job {
 	struct codes codes;
-	struct quant_error *errors; /* per chunk; NULL if kept */
-	uint8_t *cache;             /* the decoded bytes of all of it, or NULL */
-	int is_loaded;              /* they are there from the start */
+	int blocks;                              /* parameters are to be those of blocks of ggml */
+	struct snap snap;                        /* then: what is tried ... */
+	struct quant_error (*tried)[SNAP_TRIED]; /* ... and its errors, per chunk */
+	struct quant_error *errors;              /* per chunk; NULL if kept */
+	uint8_t *cache;                          /* the decoded bytes of all of it, or NULL */
+	int is_loaded;                           /* they are there from the start */
 };
 
 struct encoder {
@@ -254,8 +258,48 @@ static int write_chunk(void *context, uint64_t chunk, unsigned slot_number)
 
 /* --- passes ----------------------------------------------------------------------------------- */
 
+static int try_item(void *context, unsigned number, uint64_t chunk)
+{
+	struct encoder *e = context;
+	struct encode_job *job = &e->job;
+	struct encode_worker *worker = &e->workers[number];
+
+	if (snap_measure(&job->snap, &job->codes, &worker->buffer, chunk * CODES_CHUNK,
+			 codes_chunk_size(&job->codes, chunk), worker->raw, job->tried[chunk]))
+		return -1;
+	progress_add(e->progress, codes_chunk_weights(&job->codes, chunk) * WORK_QUANTIZE *
+				      snap_tried(job->codes.bits));
+	return 0;
+}
+
+/* Decides the parameters among those of blocks of ggml, by what each makes of the tensor. */
+static int choose_blocks(struct encoder *e, const struct quant_range *range,
+			 struct encoded_tensor *result)
+{
+	struct encode_job *job = &e->job;
+	struct quant_error total[SNAP_TRIED] = {{0, 0, 0}};
+
+	if (snap_begin(&job->snap, &job->codes, range))
+		return -1;
+	job->tried = calloc(job->codes.chunks, sizeof *job->tried);
+	if (!job->tried) {
+		cli_cannot("write", e->target, "out of memory");
+		return -1;
+	}
+	int status = pool_run(e->pool, job->codes.chunks, try_item, e);
+	for (uint64_t chunk = 0; !status && chunk < job->codes.chunks; chunk++)
+		for (unsigned i = 0; i < job->snap.count; i++)
+			quant_error_merge(&total[i], &job->tried[chunk][i]);
+	free(job->tried);
+	if (status)
+		return -1;
+	result->ggml_type = snap_end(&job->snap, total, &job->codes);
+	result->freely = total[0];
+	return 0;
+}
+
 /* Decides the parameters, or that the tensor is to be kept after all. */
-static int choose_params(struct encoder *e)
+static int choose_params(struct encoder *e, struct encoded_tensor *result)
 {
 	struct codes *codes = &e->job.codes;
 	struct quant_range range = quant_range_none();
@@ -266,15 +310,16 @@ static int choose_params(struct encoder *e)
 		return -1;
 	for (unsigned i = 0; i < pool_jobs(e->pool); i++)
 		quant_range_merge(&range, &e->workers[i].range);
-	return codes_choose(codes, &range);
+	return e->job.blocks ? choose_blocks(e, &range, result) : codes_choose(codes, &range);
 }
 
-uint64_t encode_work(const struct safetensor *tensor, int bits)
+uint64_t encode_work(const struct safetensor *tensor, int bits, int blocks)
 {
 	uint64_t raw_size = codes_raw_size(tensor, bits);
 	if (!bits)
 		return (WORK_COUNT + WORK_WRITE) * raw_size;
-	unsigned quantized = raw_size <= CACHE_SIZE ? 1 : 2; /* times */
+	/* times */
+	unsigned quantized = (raw_size <= CACHE_SIZE ? 1 : 2) + (blocks ? snap_tried(bits) : 0);
 	return (WORK_RANGE + quantized * WORK_QUANTIZE) * tensor->count + WORK_WRITE * raw_size +
 	       WORK_DESIGN;
 }
@@ -349,14 +394,15 @@ static double round_error(double value)
 	return ldexp(ceil(ldexp(mantissa, 12)), exponent - 12);
 }
 
-void encode_figures(struct encoded_tensor *result, const struct dtype *dtype,
-		    const struct quant_error *error)
+void encode_figures(struct encoded_tensor *result, const struct dtype *dtype)
 {
 	double per_weight = result->bits ? result->bits / 8.0 : (double)dtype->size;
+	const struct quant_error *error = result->bits ? &result->error : NULL;
 
 	result->entropy = round_to(result->byte_entropy * per_weight, 4096);
 	result->sqnr = error ? round_to(quant_sqnr(error), 256) : (double)INFINITY;
 	result->max_error = error ? round_error(error->max) : 0.0;
+	result->freely_sqnr = round_to(quant_sqnr(&result->freely), 256);
 }
 
 static struct quant_error sum_errors(const struct encode_job *job)
@@ -372,7 +418,7 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 	struct encode_job *job = &e->job;
 	struct codes *codes = &job->codes;
 
-	if (codes->bits && choose_params(e))
+	if (codes->bits && choose_params(e, result))
 		return -1;
 	job->cache = codes->raw_size <= CACHE_SIZE ? e->cache : NULL;
 	if (codes->bits) {
@@ -385,9 +431,9 @@ static int encode_values(struct encoder *e, struct encoded_tensor *result)
 	int status = choose_tables(e, result);
 	if (!status)
 		status = write_blocks(e, result);
-	struct quant_error error = sum_errors(job);
+	result->error = sum_errors(job);
 	result->bits = codes->bits;
-	encode_figures(result, codes->tensor->dtype, codes->bits ? &error : NULL);
+	encode_figures(result, codes->tensor->dtype);
 	free(job->errors);
 	return status;
 }
@@ -402,11 +448,12 @@ int encode_bytes(struct encoder *e, uint8_t *bytes, size_t size, struct encoded_
 }
 
 int encode_tensor(struct encoder *e, const struct source_file *shard,
-		  const struct safetensor *tensor, int bits, struct encoded_tensor *result)
+		  const struct safetensor *tensor, int bits, int blocks,
+		  struct encoded_tensor *result)
 {
 	const struct codes *codes = &e->job.codes;
 
-	e->job = (struct encode_job){.codes = codes_of(shard, tensor, bits)};
+	e->job = (struct encode_job){.codes = codes_of(shard, tensor, bits), .blocks = blocks};
 	*result = (struct encoded_tensor){0};
 	if (EVP_DigestInit_ex(e->digest, EVP_sha256(), NULL) != 1) {
 		cli_cannot("write", e->target, "SHA-256 is not available");

@@ -26,20 +26,23 @@ struct encoded_tensor {
 	uint32_t stream;
 	unsigned tables; /* code tables */
 	struct image_cost cost;
-	double byte_entropy; /* bits per decoded byte, order 0 */
-	double entropy;      /* bits per weight */
-	double sqnr;         /* dB; infinite when exact */
+	unsigned ggml_type; /* of blocks that have the same parameters; 0: not asked for, or kept */
+	struct quant_error error;  /* made */
+	struct quant_error freely; /* ... by parameters that are not those of such blocks */
+	double freely_sqnr;        /* dB */
+	double byte_entropy;       /* bits per decoded byte, order 0 */
+	double entropy;            /* bits per weight */
+	double sqnr;               /* dB; infinite when exact */
 	double max_error;
 	uint8_t digest[EFS_DIGEST_SIZE]; /* SHA-256 of the decoded bytes */
 };
 
-/* Sets what is shown of a result: entropy from byte_entropy, sqnr and max_error from error (NULL:
- * none was made), all rounded. */
-void encode_figures(struct encoded_tensor *result, const struct dtype *dtype,
-		    const struct quant_error *error);
+/* Sets what is shown of a result, all rounded: entropy from byte_entropy, sqnr and max_error from
+ * error, unless the tensor is kept. */
+void encode_figures(struct encoded_tensor *result, const struct dtype *dtype);
 
 /* What encode_tensor() adds to the progress. */
-uint64_t encode_work(const struct safetensor *tensor, int bits);
+uint64_t encode_work(const struct safetensor *tensor, int bits, int blocks);
 
 struct encoder; /* buffers for all threads: about 1.5 MiB per thread, 3 MiB, and 64 MiB of codes */
 
@@ -48,11 +51,13 @@ struct encoder *encoder_create(struct pool *pool, struct image_writer *writer, c
 void encoder_destroy(struct encoder *encoder);
 
 /*
- * Quantizes (bits 8 or 4) or keeps (0) a tensor and writes its stream. Also keeps one that F32
- * parameters cannot represent. 0, or -1 after printing why.
+ * Quantizes (bits 8 or 4) or keeps (0) a tensor and writes its stream; with `blocks`, such that
+ * blocks of ggml can be made of it. Also keeps one that parameters in F32, or those of blocks,
+ * cannot represent. 0, or -1 after printing why.
  */
 int encode_tensor(struct encoder *encoder, const struct source_file *shard,
-		  const struct safetensor *tensor, int bits, struct encoded_tensor *result);
+		  const struct safetensor *tensor, int bits, int blocks,
+		  struct encoded_tensor *result);
 
 /* The same of bytes in memory; of the result, what a stream has is set: raw_size, stream, tables,
  * cost, byte_entropy. Adds size * ENCODE_BYTES_WORK to the progress. */

@@ -4,6 +4,7 @@
 
 #include "mkfs/cli.h"
 #include "mkfs/codes.h"
+#include "mkfs/snap.h"
 #include "mkfs/tables.h"
 
 #include <openssl/sha.h>
@@ -87,7 +88,6 @@ static void plan_sample(struct tensor_estimate *t)
 static int load_sample(struct tensor_estimate *t, struct estimate_worker *worker)
 {
 	uint64_t all[CODEC_SYMBOLS] = {0}, varied[CODEC_SYMBOLS] = {0};
-	struct quant_error error = {0, 0, 0};
 
 	tables_begin(worker->tables, sample_count(t), ENCODE_TABLES);
 	for (unsigned k = 0; k < sample_count(t); k++) {
@@ -95,7 +95,8 @@ static int load_sample(struct tensor_estimate *t, struct estimate_worker *worker
 		uint64_t counts[CODEC_SYMBOLS] = {0};
 
 		if (codes_load_part(&t->codes, &worker->buffer, sampled_block(t, k) * BLOCK,
-				    sample_size(t, k), raw, t->codes.bits ? &error : NULL))
+				    sample_size(t, k), raw,
+				    t->codes.bits ? &t->result.error : NULL))
 			return -1;
 		codec_histogram(raw, sample_size(t, k), counts);
 		int constant = counts[raw[0]] == sample_size(t, k);
@@ -108,7 +109,7 @@ static int load_sample(struct tensor_estimate *t, struct estimate_worker *worker
 	}
 	tables_choose(worker->tables, varied);
 	t->result.byte_entropy = quant_entropy(all, CODEC_SYMBOLS);
-	encode_figures(&t->result, t->codes.tensor->dtype, t->codes.bits ? &error : NULL);
+	encode_figures(&t->result, t->codes.tensor->dtype);
 	return 0;
 }
 
@@ -146,7 +147,26 @@ static int find_range(struct estimate *e, struct tensor_estimate *t, struct esti
 			return -1;
 		progress_add(e->progress, codes_chunk_weights(&t->codes, chunk) * WORK_RANGE);
 	}
-	return t->range.bad_index != UINT64_MAX ? 1 : codes_choose(&t->codes, &t->range);
+	return t->range.bad_index != UINT64_MAX ? 1 : 0;
+}
+
+/* Chooses parameters of blocks of ggml by what they make of the sample. */
+static int choose_blocks(struct tensor_estimate *t, struct estimate_worker *worker)
+{
+	struct quant_error errors[SNAP_TRIED] = {{0, 0, 0}};
+	struct snap snap;
+
+	if (snap_begin(&snap, &t->codes, &t->range))
+		return -1;
+	plan_sample(t);
+	for (unsigned k = 0; k < sample_count(t); k++) {
+		if (snap_measure(&snap, &t->codes, &worker->buffer, sampled_block(t, k) * BLOCK,
+				 sample_size(t, k), worker->raw, errors))
+			return -1;
+	}
+	t->result.ggml_type = snap_end(&snap, errors, &t->codes);
+	t->result.freely = errors[0];
+	return 0;
 }
 
 static uint64_t sample_work(uint64_t raw_size)
@@ -171,6 +191,9 @@ static int estimate_tensor(void *context, unsigned number, uint64_t item)
 	t->codes = codes_of(&e->source->shards[tensor->shard], &tensor->info, e->plan[item].bits);
 	if (t->codes.bits) {
 		int result = find_range(e, t, worker);
+		if (!result)
+			result = e->plan[item].blocks ? choose_blocks(t, worker)
+						      : codes_choose(&t->codes, &t->range);
 		if (result)
 			return result;
 	}

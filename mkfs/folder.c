@@ -3,8 +3,8 @@
  * folder.c - sorts the files of a model folder; see folder.h.
  *
  * The weights are those that model.safetensors.index.json names, else model.safetensors, else the
- * only *.safetensors. The index is not a sidecar: it would name files that the mounted tree does
- * not have.
+ * only *.safetensors, else the only *.gguf. The index is not a sidecar: it would name files that
+ * the mounted tree does not have.
  */
 #include "mkfs/folder.h"
 
@@ -134,39 +134,51 @@ static const char *find_other_weights(char **files, size_t count)
 	return NULL;
 }
 
+/* How many files are called so, or 1 if one of them is the usual; *only: that, or the last. */
+static size_t find_weights(char **files, size_t count, const char *ending, const char **only)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!ends_with(files[i], ending))
+			continue;
+		found++;
+		*only = files[i];
+		if (strcmp(files[i], "model.safetensors") == 0)
+			return 1;
+	}
+	return found;
+}
+
 /* Decides which files hold the weights, given all regular files at the top of the folder. */
 static int choose_weights(struct folder *folder, const char *path, int dir_fd, char **files,
 			  size_t count)
 {
 	const char *only = NULL;
-	size_t found = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(files[i], index_name) == 0)
 			return read_index(folder, path, dir_fd);
 	}
-	for (size_t i = 0; i < count; i++) {
-		if (!ends_with(files[i], ".safetensors"))
-			continue;
-		found++;
-		only = files[i];
-		if (strcmp(files[i], "model.safetensors") == 0) {
-			found = 1;
-			break;
-		}
-	}
-	if (!found) {
-		const char *other = find_other_weights(files, count);
-		cli_cannot("read", path, "no .safetensors file in this folder%s%s%s",
-			   other ? " ('" : "", other ? other : "",
-			   other ? "' is of a format that is not read)" : "");
-		return -1;
-	}
+	size_t found = find_weights(files, count, ".safetensors", &only);
 	if (found > 1) {
 		cli_cannot("read", path,
 			   "several .safetensors files, but neither "
 			   "model.safetensors.index.json nor model.safetensors; name one "
 			   "of them, or add the index");
+		return -1;
+	}
+	if (!found)
+		found = find_weights(files, count, ".gguf", &only);
+	if (found > 1) {
+		cli_cannot("read", path, "several .gguf files; name one of them");
+		return -1;
+	}
+	if (!found) {
+		const char *other = find_other_weights(files, count);
+		cli_cannot("read", path, "no .safetensors or .gguf file in this folder%s%s%s",
+			   other ? " ('" : "", other ? other : "",
+			   other ? "' is of a format that is not read)" : "");
 		return -1;
 	}
 	if (shard_index_add(&folder->weights, only)) {

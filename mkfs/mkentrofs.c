@@ -141,7 +141,8 @@ static enum status run(struct options *options)
 
 	if (source_open(&source, options->source, options->verbose))
 		return STATUS_FAILED;
-	struct plan *plan = plan_create(&source, options);
+	struct plan *plan =
+	    view_choose(&source, &options->views) ? NULL : plan_create(&source, options);
 	int result = plan ? view_check_folders(&source, options->views) : -1;
 	if (!result && (options->views & VIEW_QUANTIZED))
 		result = view_check_companions(&source, plan);

@@ -13,12 +13,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* All views: the name, the bit, and what the help says. */
+#define VIEWS(X)                                                                                   \
+	X("model", VIEW_MODEL, "MODEL's weight files, dequantized")                                \
+	X("gguf", VIEW_GGUF, "MODEL's .gguf file, as Q8_0, Q4_0 or Q4_1")                          \
+	X("quantized", VIEW_QUANTIZED, "quantized/model.safetensors")                              \
+	X("npy", VIEW_NPY, "npy/NAME.npy")                                                         \
+	X("npy-float", VIEW_NPY_FLOAT, "npy-float/NAME.npy, dequantized")
+#define VIEW_HELP(name, bit, text) "                        " name ": " text "\n"
+#define VIEW_LINES                 VIEWS(VIEW_HELP)
+#define VIEW_NAME(name, bit, text) name ", "
+#define VIEW_ROW(name, bit, text)  {name, bit},
+
 static const char help[] =
     "Usage: mkentrofs [OPTION]... MODEL IMAGE\n"
     "  or:  mkentrofs --lossless [OPTION]... SOURCE IMAGE\n"
     "  or:  mkentrofs --dry-run [OPTION]... MODEL [IMAGE]\n"
-    "Quantizes and codes the model in the folder MODEL (or in one .safetensors file)\n"
-    "into the file IMAGE, which entrofs mounts.\n"
+    "Quantizes and codes the model in the folder MODEL (or in one .safetensors or\n"
+    ".gguf file) into the file IMAGE, which entrofs mounts.\n"
     "\n"
     "  -b, --bits=8|4      bits per weight of quantized tensors (8)\n"
     "      --bits-for=REGEX=8|4\n"
@@ -27,10 +39,8 @@ static const char help[] =
     "  -n, --dry-run       write nothing, but print what would become of each tensor,\n"
     "                      and why, and about how large the image would be\n"
     "  -f, --force         replace IMAGE if it exists\n"
-    "      --view=LIST     files to offer besides the tensors, separated by commas:\n"
-    "                      model (MODEL's weight files, dequantized), quantized\n"
-    "                      (quantized/model.safetensors), npy (npy/NAME.npy),\n"
-    "                      npy-float (dequantized); or none (model,quantized)\n"
+    "      --view=LIST     files to offer besides the tensors, separated by commas;\n"
+    "                      none for none (model or gguf, and quantized):\n" VIEW_LINES
     "      --lossless      keep every byte: all files of the folder SOURCE, or that\n"
     "                      file, whatever it is, are mounted as they are\n"
     "  -j, --jobs=N        threads (all CPUs); the image does not depend on it\n"
@@ -96,10 +106,7 @@ static int add_view(struct options *options, const char *name, size_t size)
 	static const struct {
 		const char *name;
 		unsigned bit;
-	} views[] = {{"model", VIEW_MODEL},
-		     {"quantized", VIEW_QUANTIZED},
-		     {"npy", VIEW_NPY},
-		     {"npy-float", VIEW_NPY_FLOAT}};
+	} views[] = {VIEWS(VIEW_ROW)};
 
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
 		if (strlen(views[i].name) == size && memcmp(views[i].name, name, size) == 0) {
@@ -107,15 +114,14 @@ static int add_view(struct options *options, const char *name, size_t size)
 			return 0;
 		}
 	}
-	cli_usage_error(
-	    "--view: there is no '%.*s'; there are model, quantized, npy, npy-float, none",
-	    (int)size, name);
+	cli_usage_error("--view: there is no '%.*s'; there are " VIEWS(VIEW_NAME) "none", (int)size,
+			name);
 	return -1;
 }
 
 static int set_views(struct options *options, const char *list)
 {
-	options->views = 0;
+	options->views = VIEW_GIVEN;
 	if (strcmp(list, "none") == 0)
 		return 0;
 	for (;; list++) {
@@ -212,10 +218,7 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 	int option;
 
 	argv[0] = program_invocation_short_name; /* for getopt's messages */
-	*options = (struct options){.bits = 8,
-				    .verify = 1,
-				    .views = VIEW_MODEL | VIEW_QUANTIZED,
-				    .jobs = pool_jobs_default()};
+	*options = (struct options){.bits = 8, .verify = 1, .jobs = pool_jobs_default()};
 	while ((option = getopt_long(argc, argv, "b:nfj:vhV", long_options, NULL)) != -1) {
 		enum options_result result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)

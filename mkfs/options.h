@@ -21,6 +21,8 @@ enum view {
 	VIEW_QUANTIZED = 1 << 1, /* quantized/model.safetensors */
 	VIEW_NPY = 1 << 2,       /* npy/NAME.npy, as stored */
 	VIEW_NPY_FLOAT = 1 << 3, /* npy-float/NAME.npy of quantized tensors, dequantized */
+	VIEW_GGUF = 1 << 4,      /* the source's GGUF file, with blocks made of codes */
+	VIEW_GIVEN = 1 << 5,     /* the user has chosen */
 };
 
 struct options {
@@ -28,7 +30,7 @@ struct options {
 	int bits;                    /* 8 or 4 */
 	struct rule *rules;          /* in the order given: the last that matches wins */
 	size_t rule_count;
-	unsigned views; /* view bits */
+	unsigned views; /* view bits; without VIEW_GIVEN, what suits the source */
 	unsigned jobs;
 	int lossless; /* every file as it is; none of the above applies */
 	int force, verify, verbose, json, dry_run;

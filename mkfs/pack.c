@@ -63,7 +63,8 @@ static int pack_tensor(struct packer *p, struct encoder *encoder, size_t i)
 
 	if (encoder)
 		return encode_tensor(encoder, &p->packed->source->shards[tensor->source->shard],
-				     &tensor->source->info, tensor->plan->bits, &tensor->result);
+				     &tensor->source->info, tensor->plan->bits,
+				     tensor->plan->blocks, &tensor->result);
 	if (estimate_put(p->estimate, i, p->writer, &tensor->result, &diag))
 		return packer_cannot(p, diag.text);
 	return 0;
@@ -117,7 +118,7 @@ uint64_t pack_work(const struct source *source, const struct plan *plan)
 {
 	uint64_t work = 0;
 	for (size_t i = 0; i < source->tensor_count; i++)
-		work += encode_work(&source->tensors[i].info, plan[i].bits);
+		work += encode_work(&source->tensors[i].info, plan[i].bits, plan[i].blocks);
 	return work + packer_files_work(source, 0);
 }
 

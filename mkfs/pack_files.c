@@ -5,6 +5,7 @@
  */
 #include "mkfs/cli.h"
 #include "mkfs/packer.h"
+#include "mkfs/view_gguf.h"
 #include "mkfs/view_npy.h"
 #include "mkfs/views.h"
 
@@ -153,28 +154,46 @@ static int pack_manifest(struct packer *p, EVP_MD_CTX *digest)
 	return result;
 }
 
-static int pack_safetensors(struct packer *p, EVP_MD_CTX *digest)
+/* The transcode that makes a piece of blocks, which names its tensor still. */
+static int add_blocks(struct packer *p, struct efs_piece *piece)
 {
-	static const char path[] = "quantized/model.safetensors";
+	const struct efs_transcode record = {
+	    .rule = EFS_GGML_BLOCKS,
+	    .ggml_type = (uint8_t)p->packed->tensors[piece->source].result.ggml_type,
+	    .tensor = piece->source,
+	    .raw_size = piece->length};
+	struct image_diag diag = {""};
+
+	return image_writer_add_transcode(p->writer, &record, &piece->source, &diag)
+		   ? packer_cannot(p, diag.text)
+		   : 0;
+}
+
+typedef int view_maker(const struct packed *packed, struct text *bytes, struct efs_piece **pieces,
+		       uint32_t *piece_count, struct image_diag *diag);
+
+/* A file of a blob and of what is there already. */
+static int pack_view(struct packer *p, EVP_MD_CTX *digest, const char *path, view_maker *make)
+{
 	struct text bytes = {0};
 	struct efs_piece *pieces = NULL;
 	uint32_t count = 0;
 	struct image_diag diag = {""};
 
-	int result = view_safetensors(p->packed, &bytes, &pieces, &count, &diag);
+	int result = make(p->packed, &bytes, &pieces, &count, &diag);
 	if (result)
 		result = packer_cannot(p, diag.text);
 	uint32_t blob = 0;
 	if (!result)
 		result = put_bytes(p, digest, path, &bytes, &blob);
-	if (!result) {
-		for (uint32_t i = 0; i < count; i++) {
-			if (pieces[i].kind == EFS_PIECE_BLOB)
-				pieces[i].source = blob;
-		}
-		if (image_writer_add_file(p->writer, path, pieces, count, &diag))
-			result = packer_cannot(p, diag.text);
+	for (uint32_t i = 0; !result && i < count; i++) {
+		if (pieces[i].kind == EFS_PIECE_BLOB)
+			pieces[i].source = blob;
+		else if (pieces[i].kind == EFS_PIECE_TRANSCODE)
+			result = add_blocks(p, &pieces[i]);
 	}
+	if (!result && image_writer_add_file(p->writer, path, pieces, count, &diag))
+		result = packer_cannot(p, diag.text);
 	free(bytes.data);
 	free(pieces);
 	return result;
@@ -360,8 +379,10 @@ int packer_put_files(struct packer *p)
 		result = pack_sidecar(p, &source->sidecars[i], digest, buffer);
 	if (!result && (views & VIEW_MODEL))
 		result = pack_model(p, digest, buffer);
+	if (!result && (views & VIEW_GGUF))
+		result = pack_view(p, digest, source->shards[0].name, view_gguf);
 	if (!result && (views & VIEW_QUANTIZED))
-		result = pack_safetensors(p, digest);
+		result = pack_view(p, digest, "quantized/model.safetensors", view_safetensors);
 	if (!result && (views & VIEW_NPY))
 		result = pack_npy(p, digest, "npy", 0);
 	if (!result && (views & VIEW_NPY_FLOAT))

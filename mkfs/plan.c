@@ -18,29 +18,34 @@ struct use {
 static struct plan decide(const struct safetensor *tensor, const struct options *options,
 			  struct use *uses)
 {
-	struct plan plan = {.bits = (uint8_t)options->bits};
+	uint8_t blocks = (options->views & VIEW_GGUF) != 0;
+	enum plan_reason reason = tensor->dtype->quantizes < 0         ? PLAN_DTYPE
+				  : tensor->rank < 2 || !tensor->count ? PLAN_SHAPE
+				  : blocks                             ? plan_for_gguf(tensor)
+								       : PLAN_DEFAULT;
+	struct plan plan = {.reason = reason,
+			    .bits = reason == PLAN_DEFAULT ? (uint8_t)options->bits : 0};
+	int fixed = plan.bits == 0 && reason != PLAN_NAME;
 	size_t last = options->rule_count;
 
-	if (tensor->dtype->quantizes < 0)
-		plan = (struct plan){.reason = PLAN_DTYPE};
-	else if (tensor->rank < 2 || !tensor->count)
-		plan = (struct plan){.reason = PLAN_SHAPE};
 	/* Every rule is tried, so that each one's use is known. */
 	for (size_t i = 0; i < options->rule_count; i++) {
 		if (regexec(&options->rules[i].regex, tensor->name, 0, NULL, 0))
 			continue;
-		if (plan.reason == PLAN_DTYPE || plan.reason == PLAN_SHAPE) {
+		if (fixed) {
 			uses[i].kept = tensor->name;
 			continue;
 		}
 		if (last < options->rule_count)
 			uses[last].overruled = 1;
 		last = i;
-		plan =
-		    (struct plan){(uint8_t)options->rules[i].bits, PLAN_RULE, &options->rules[i]};
+		plan = (struct plan){.bits = (uint8_t)options->rules[i].bits,
+				     .reason = PLAN_RULE,
+				     .rule = &options->rules[i]};
 	}
 	if (last < options->rule_count)
 		uses[last].decides = 1;
+	plan.blocks = plan.bits && blocks;
 	return plan;
 }
 

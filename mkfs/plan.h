@@ -15,11 +15,14 @@ enum plan_reason {
 	PLAN_RULE,    /* --keep or --bits-for */
 	PLAN_DTYPE,   /* kept: not of floats that are quantized */
 	PLAN_SHAPE,   /* kept: fewer than two dimensions, or no elements */
+	PLAN_ROW,     /* kept: its rows are not whole blocks of the view of a GGUF file */
+	PLAN_NAME,    /* kept: llama.cpp wants tensors of that name in float */
 };
 
 /* What is to become of one tensor. */
 struct plan {
-	uint8_t bits; /* 8, 4, or 0: keep */
+	uint8_t bits;   /* 8, 4, or 0: keep */
+	uint8_t blocks; /* the parameters are to be such that blocks of ggml can have them */
 	enum plan_reason reason;
 	const struct rule *rule; /* with PLAN_RULE: the options' */
 };
@@ -29,5 +32,9 @@ struct plan {
  * after printing why. Prints a line for each rule that decides about no tensor.
  */
 struct plan *plan_create(const struct source *source, const struct options *options);
+
+/* plan_gguf.c. Why a tensor that has floats is kept in a view of its GGUF file: PLAN_DEFAULT, if it
+ * is not. */
+enum plan_reason plan_for_gguf(const struct safetensor *tensor);
 
 #endif

@@ -32,6 +32,11 @@ struct report_totals report_totals(const struct packed *packed)
 		sum.padding += result->cost.padding;
 		if (!result->bits)
 			continue;
+		if (result->ggml_type) {
+			quant_error_merge(&sum.snapped, &result->error);
+			quant_error_merge(&sum.freely, &result->freely);
+			sum.types[result->ggml_type]++;
+		}
 		sum.bits = !sum.quantized || sum.bits == result->bits ? result->bits : 0;
 		sum.quantized += count;
 		sum.quantized_stored += report_stored_size(&packed->tensors[i]);
@@ -44,6 +49,11 @@ struct report_totals report_totals(const struct packed *packed)
 	sum.padding += packed->overhead.padding;
 	sum.quantized_floor = (uint64_t)floor;
 	return sum;
+}
+
+const char *report_type(unsigned ggml_type)
+{
+	return ggml_type ? gguf_type_by_id(ggml_type)->name : NULL;
 }
 
 double report_ratio(double part, double whole)
@@ -62,6 +72,10 @@ enum report_reason report_reason(const struct packed_tensor *tensor)
 		return REPORT_DTYPE;
 	case PLAN_SHAPE:
 		return REPORT_SHAPE;
+	case PLAN_ROW:
+		return REPORT_ROW;
+	case PLAN_NAME:
+		return REPORT_NAME;
 	default:
 		return REPORT_DEFAULT;
 	}
@@ -141,8 +155,14 @@ static void print_reason(const struct packed_tensor *tensor)
 		printf("  (%s)",
 		       tensor->source->info.count ? "fewer than two dimensions" : "no elements");
 		break;
+	case REPORT_ROW:
+		printf("  (rows are no multiple of %d)", GGML_BLOCK);
+		break;
+	case REPORT_NAME:
+		printf("  (llama.cpp wants it in float)");
+		break;
 	case REPORT_RANGE:
-		printf("  (no F32 scale covers its range)");
+		printf("  (no %s scale covers its range)", tensor->plan->blocks ? "F16" : "F32");
 		break;
 	}
 }
@@ -195,6 +215,24 @@ static void print_parts(const struct packed *packed, const struct report_totals 
 	print_row("  superblock, padding", overhead->superblock + sum->padding, image);
 }
 
+/* What it costs that blocks of ggml can have the parameters. */
+static void print_snapped(const struct report_totals *sum)
+{
+	static const unsigned types[] = {GGML_Q8_0, GGML_Q4_0, GGML_Q4_1};
+	int first = 1;
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		if (sum->types[types[i]]) {
+			printf("%s%llu %s", first ? "  as blocks: " : ", ",
+			       (unsigned long long)sum->types[types[i]], report_type(types[i]));
+			first = 0;
+		}
+	}
+	if (!first)
+		printf("; SQNR %.2f dB, with other scales and zero points %.2f dB\n",
+		       quant_sqnr(&sum->snapped), quant_sqnr(&sum->freely));
+}
+
 static void print_totals(const struct packed *packed, const struct report_totals *sum,
 			 const char *about, int verbose)
 {
@@ -217,6 +255,7 @@ static void print_totals(const struct packed *packed, const struct report_totals
 		    "padding included\n",
 		    8.0 * report_ratio((double)sum->quantized_stored, (double)sum->quantized),
 		    8.0 * report_ratio((double)sum->quantized_floor, (double)sum->quantized));
+	print_snapped(sum);
 	printf("  %.3f bits per weight for the whole image\n",
 	       8.0 * report_ratio((double)image, (double)sum->weights));
 }

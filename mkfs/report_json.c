@@ -27,7 +27,8 @@ static void add_quantization(struct text *text, const struct encoded_tensor *res
 
 	if (!result->bits) {
 		text_add(text, ", \"bits\": null, \"scheme\": null, \"scale\": null, "
-			       "\"zero_point\": null, \"sqnr_db\": null, \"max_error\": null");
+			       "\"zero_point\": null, \"sqnr_db\": null, \"max_error\": null, "
+			       "\"ggml_type\": null, \"free_sqnr_db\": null");
 		return;
 	}
 	text_add(text, ", \"bits\": %d, \"scheme\": \"%s\", \"scale\": ", result->bits,
@@ -37,13 +38,21 @@ static void add_quantization(struct text *text, const struct encoded_tensor *res
 	text_add_figure(text, result->sqnr, FIGURES_OF_ERROR);
 	text_add(text, ", \"max_error\": ");
 	text_add_figure(text, result->max_error, FIGURES_OF_ERROR);
+	if (result->ggml_type) {
+		text_add(text, ", \"ggml_type\": \"%s\", \"free_sqnr_db\": ",
+			 report_type(result->ggml_type));
+		text_add_figure(text, result->freely_sqnr, FIGURES_OF_ERROR);
+	} else {
+		text_add(text, ", \"ggml_type\": null, \"free_sqnr_db\": null");
+	}
 }
 
 static void add_reason(struct text *text, const struct packed_tensor *tensor)
 {
 	static const char *const reasons[] = {
-	    [REPORT_DEFAULT] = "default", [REPORT_RULE] = "rule",   [REPORT_DTYPE] = "dtype",
-	    [REPORT_SHAPE] = "shape",     [REPORT_RANGE] = "range",
+	    [REPORT_DEFAULT] = "default", [REPORT_RULE] = "rule", [REPORT_DTYPE] = "dtype",
+	    [REPORT_SHAPE] = "shape",     [REPORT_ROW] = "row",   [REPORT_NAME] = "name",
+	    [REPORT_RANGE] = "range",
 	};
 	const struct rule *rule = tensor->plan->rule;
 

@@ -161,7 +161,7 @@ static int append_shard(struct source *source, uint32_t shard, struct safetensor
 	source->tensors = tensors;
 	for (size_t i = 0; i < header->tensor_count; i++) {
 		tensors[source->tensor_count++] =
-		    (struct source_tensor){header->tensors[i], shard, (uint32_t)i};
+		    (struct source_tensor){header->tensors[i], shard, (uint32_t)i, 0};
 	}
 	header->tensor_count = 0;
 
@@ -313,6 +313,8 @@ static int open_folder(struct source *source, const char *path, int verbose)
 	char *index = SHARD_INDEX_NAME;
 	if (!result && folder->index.st_ino)
 		result = open_list(&source->index, &source->index_count, path, &index, 1);
+	if (!result && !folder->index.st_ino && source_is_gguf(source))
+		return source_read_gguf(source);
 	if (!result)
 		result = read_shards(source, &folder->weights, path);
 	return result;
@@ -335,7 +337,8 @@ int source_open(struct source *source, const char *path, int verbose)
 		char *name = (char *)path;
 		result = open_list(&source->shards, &source->shard_count, NULL, &name, 1);
 		if (!result)
-			result = read_shards(source, NULL, path);
+			result = source_is_gguf(source) ? source_read_gguf(source)
+							: read_shards(source, NULL, path);
 	}
 	if (result)
 		source_close(source);
@@ -357,6 +360,10 @@ void source_close(struct source *source)
 		free(source->metadata[i].value);
 	}
 	free(source->metadata);
+	if (source->gguf)
+		gguf_free(source->gguf);
+	free(source->gguf);
+	free(source->gguf_bytes);
 	folder_free(&source->folder);
 	memset(source, 0, sizeof *source);
 }

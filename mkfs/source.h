@@ -10,6 +10,7 @@
 #define ENTROFS_SOURCE_H
 
 #include "mkfs/folder.h"
+#include "mkfs/gguf.h"
 #include "mkfs/safetensors.h"
 
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct source_tensor {
 	struct safetensor info; /* info.offset counts from the start of the file here */
 	uint32_t shard;
 	uint32_t order; /* place among the shard's tensors, in data order */
+	uint32_t place; /* ... and in that of the header of a GGUF file */
 };
 
 struct source {
@@ -41,6 +43,8 @@ struct source {
 	size_t sidecar_count;
 	struct source_file *index; /* SHARD_INDEX_NAME, if the weights were found by it */
 	size_t index_count;        /* 0 or 1 */
+	struct gguf *gguf;         /* the header, if the only weight file is a GGUF file */
+	uint8_t *gguf_bytes;       /* what it was parsed from, at least */
 	const char *path;          /* as given to source_open(), whose caller keeps it */
 	struct folder folder;      /* if that is one; else all zeros */
 };
@@ -48,9 +52,14 @@ struct source {
 /* Opens a file for reading, which has to be a regular one: its descriptor, or -1. */
 int source_open_regular(const char *path, struct stat *stat);
 
-/* Opens a model folder or a single .safetensors file. verbose: tells of unimportant skips, too. */
+/* Opens a model folder or a single .safetensors or .gguf file. verbose: tells of unimportant skips,
+ * too. */
 int source_open(struct source *source, const char *path, int verbose);
 void source_close(struct source *source);
+
+/* source_gguf.c. Whether the only weight file is a GGUF file, and its tensors: 0, or -1. */
+int source_is_gguf(const struct source *source);
+int source_read_gguf(struct source *source);
 
 /* Reads exactly size bytes at offset. */
 int source_read(const struct source_file *file, uint64_t offset, void *buffer, size_t size);

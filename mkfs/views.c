@@ -54,6 +54,25 @@ char *view_file_name(const struct safetensor *tensor, int bits)
 	return asprintf(&file, "%.*s-%s.%s", (int)cut, encoded, hash, extension) < 0 ? NULL : file;
 }
 
+int view_choose(const struct source *source, unsigned *views)
+{
+	const char *reason = NULL;
+
+	if (!(*views & VIEW_GIVEN))
+		*views |= VIEW_QUANTIZED | (source->gguf ? VIEW_GGUF : VIEW_MODEL);
+	if ((*views & VIEW_GGUF) && !source->gguf)
+		reason =
+		    "--view gguf needs a model that is a GGUF file: its metadata and tokenizer "
+		    "cannot be made up";
+	if ((*views & VIEW_MODEL) && source->gguf)
+		reason = "--view model is for .safetensors files; a GGUF file is served by --view "
+			 "gguf";
+	if (!reason)
+		return 0;
+	cli_cannot("pack", source->path, "%s", reason);
+	return -1;
+}
+
 static int check_folder(const struct source *source, const struct source_file *files, size_t count,
 			const char *folder)
 {
@@ -79,7 +98,7 @@ int view_check_folders(const struct source *source, unsigned views)
 			continue;
 		if (check_folder(source, source->sidecars, source->sidecar_count, folders[i].name))
 			return -1;
-		if ((views & VIEW_MODEL) &&
+		if ((views & (VIEW_MODEL | VIEW_GGUF)) &&
 		    check_folder(source, source->shards, source->shard_count, folders[i].name))
 			return -1;
 	}

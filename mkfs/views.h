@@ -17,6 +17,10 @@ char *view_file_name(const struct safetensor *tensor, int bits);
  * those end in the middle of a byte, all in one dimension. */
 unsigned view_code_shape(const struct safetensor *tensor, int bits, uint64_t *dims);
 
+/* Chooses the views if the user has not; fails, after printing why, if those chosen cannot be made
+ * of this source. */
+int view_choose(const struct source *source, unsigned *views);
+
 /* Fails, after printing why, if a file has the name of a folder of these views. */
 int view_check_folders(const struct source *source, unsigned views);
 

@@ -204,7 +204,7 @@ class Failures(DryCase):
         self.dry("--keep=bad|worse")
 
     def test_sources_and_targets(self):
-        self.assertIn("no .safetensors file", self.alike())
+        self.assertIn("no .safetensors or .gguf file", self.alike())
         self.write({"w": Tensor.of("F32", np.eye(3)), "w.scale": Tensor.of("F32", np.ones(1))})
         self.assertIn("'w.scale'", self.alike())
         self.write({"w": Tensor.of("F32", np.eye(3))})

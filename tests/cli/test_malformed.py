@@ -206,7 +206,7 @@ FOLDERS = {
     "a link to the weights": ({"x": ONE, WEIGHTS: (os.symlink, "x")}, PACKED),
     "a sidecar named quantized": ({WEIGHTS: ONE, "quantized": b"x"}, "'quantized' takes the name of a folder"),
     "two files of weights": ({"a.safetensors": ONE, "b.safetensors": ONE}, "several .safetensors files"),
-    "nothing": ({}, "no .safetensors file"),
+    "nothing": ({}, "no .safetensors or .gguf file"),
 }
 
 

@@ -252,10 +252,10 @@ class Sources(Case):
 
     def test_only_other_weights(self):
         os.makedirs(self.model, exist_ok=True)
-        self.fails("no .safetensors file in this folder$")
+        self.fails("no .safetensors or .gguf file in this folder$")
         with open(os.path.join(self.model, "pytorch_model.bin"), "w") as file:
             file.write("x")
-        self.fails("no .safetensors file in this folder .'pytorch_model.bin' is of a format")
+        self.fails("no .safetensors or .gguf file in this folder .'pytorch_model.bin' is of a format")
 
     def test_a_single_file_and_the_only_file(self):
         tensors = {"w": Tensor.of("F32", np.eye(3))}
@@ -268,7 +268,7 @@ class Sources(Case):
         self.fails("several .safetensors files", "--force", left=["model.efs"])
 
     def test_nothing_to_pack(self):
-        self.fails("no .safetensors file")
+        self.fails("no .safetensors or .gguf file")
         self.write({})
         self.fails("it has no tensors")
         self.fails("No such file", source=self.path("nowhere"))

@@ -156,7 +156,7 @@ class Views(Case):
             done = run(f"--view={wrong}", self.model, self.path("out/x.efs"))
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertRegex(done.stderr, "^mkentrofs: --view: there is no '.*'; there are model, "
-                             "quantized, npy, npy-float, none\n")
+                             "gguf, quantized, npy, npy-float, none\n")
 
     def test_names_of_folders(self):
         """A file that has the name of a view's folder is refused at once, if that view is asked for."""
