@@ -90,7 +90,7 @@ static void bench(const struct contest *contest, unsigned rounds)
 		kernels++;
 	if (ggml_blocks_prepare(&blocks, contest->type, 0.03125f, contest->zero_point) != 0)
 		fail("make blocks of that type");
-	size_t n = SIZE / blocks.size;
+	size_t n = (size_t)SIZE / blocks.size;
 	race(&blocks, n, rounds, samples);
 	double copied = SIZE / samples_median(&samples[kernels]) / 1e9;
 	printf("| %s |", contest->title);

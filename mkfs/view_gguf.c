@@ -38,14 +38,20 @@ enum { SETTINGS = 3 };
 struct maker {
 	const struct packed *packed;
 	const struct gguf *header;
-	const struct packed_tensor **by_place; /* tensors in the order of infos */
+	uint32_t *by_place; /* numbers of tensors in the order of infos */
 	struct setting settings[SETTINGS];
 	struct text *bytes;
 };
 
+/* The tensor of an info. */
+static const struct packed_tensor *tensor_at(const struct maker *maker, size_t place)
+{
+	return &maker->packed->tensors[maker->by_place[place]];
+}
+
 static uint32_t type_of(const struct maker *maker, size_t place)
 {
-	unsigned type = maker->by_place[place]->result.ggml_type;
+	unsigned type = tensor_at(maker, place)->result.ggml_type;
 
 	return type ? type : maker->header->tensors[place].type->id;
 }
@@ -73,7 +79,7 @@ static void choose_settings(struct maker *maker)
 	int quantized = 0;
 
 	for (size_t i = 0; i < maker->header->tensor_count; i++) {
-		uint64_t count = maker->by_place[i]->source->info.count;
+		uint64_t count = tensor_at(maker, i)->source->info.count;
 		unsigned k = 0;
 		while (k < FILE_TYPES && file_types[k].type != type_of(maker, i))
 			k++;
@@ -81,7 +87,7 @@ static void choose_settings(struct maker *maker)
 			weights[k] += count;
 		else
 			others += count;
-		quantized |= maker->by_place[i]->result.ggml_type != 0;
+		quantized |= tensor_at(maker, i)->result.ggml_type != 0;
 	}
 	for (unsigned k = 0; k < FILE_TYPES; k++) {
 		if (weights[k] > most && weights[k] >= others) {
@@ -168,7 +174,7 @@ static void add_infos(struct maker *maker)
 			       tensor->info_size - INFO_END);
 		add_u32(maker->bytes, type_of(maker, i));
 		add_u64(maker->bytes, offset);
-		offset += size_of(maker->by_place[i]);
+		offset += size_of(tensor_at(maker, i));
 		offset += padding_behind(offset);
 	}
 }
@@ -191,14 +197,14 @@ static int add_header(struct maker *maker, struct image_diag *diag)
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-static struct efs_piece piece_of(const struct maker *maker, const struct packed_tensor *tensor)
+static struct efs_piece piece_of(const struct maker *maker, size_t place)
 {
-	uint64_t size = size_of(tensor);
+	const struct encoded_tensor *result = &tensor_at(maker, place)->result;
+	uint64_t size = size_of(tensor_at(maker, place));
 
-	if (tensor->result.ggml_type)
-		return (struct efs_piece){EFS_PIECE_TRANSCODE,
-					  (uint32_t)(tensor - maker->packed->tensors), 0, size};
-	return (struct efs_piece){EFS_PIECE_STREAM, tensor->result.stream, 0, size};
+	if (result->ggml_type)
+		return (struct efs_piece){EFS_PIECE_TRANSCODE, maker->by_place[place], 0, size};
+	return (struct efs_piece){EFS_PIECE_STREAM, result->stream, 0, size};
 }
 
 /* llama.cpp may read the padding behind the last tensor, too. */
@@ -209,7 +215,7 @@ static uint32_t put_pieces(const struct maker *maker, struct efs_piece *pieces)
 
 	pieces[count++] = (struct efs_piece){EFS_PIECE_BLOB, 0, 0, zeros};
 	for (size_t i = 0; i < maker->header->tensor_count; i++) {
-		struct efs_piece piece = piece_of(maker, maker->by_place[i]);
+		struct efs_piece piece = piece_of(maker, i);
 		uint64_t padding = padding_behind(piece.length);
 		if (piece.length)
 			pieces[count++] = piece;
@@ -227,14 +233,15 @@ int view_gguf(const struct packed *packed, struct text *bytes, struct efs_piece 
 
 	*piece_count = 0;
 	*pieces = malloc((2 * count + 1) * sizeof **pieces);
-	maker.by_place = calloc(count + 1, sizeof(const struct packed_tensor *));
-	int result = *pieces && maker.by_place ? 0 : image_fail(diag, -ENOMEM, "out of memory");
-	if (!result) {
-		for (size_t i = 0; i < count; i++)
-			maker.by_place[packed->tensors[i].source->place] = &packed->tensors[i];
-		choose_settings(&maker);
-		result = add_header(&maker, diag);
+	maker.by_place = calloc(count + 1, sizeof *maker.by_place);
+	if (!*pieces || !maker.by_place) {
+		free(maker.by_place);
+		return image_fail(diag, -ENOMEM, "out of memory");
 	}
+	for (size_t i = 0; i < count; i++)
+		maker.by_place[packed->tensors[i].source->place] = (uint32_t)i;
+	choose_settings(&maker);
+	int result = add_header(&maker, diag);
 	if (!result)
 		*piece_count = put_pieces(&maker, *pieces);
 	free(maker.by_place);
