@@ -17,7 +17,7 @@ PROMPTS = ["It was", "Once upon a time", "\"I do not know,\" she answered, \"why
 TOKENS = 11
 # The first prompt as one of the models goes on with it, in any program.
 KNOWN = "novella-7m-f16.gguf", " the first time I had been to see the Count's"
-SUFFIX = "-as-it-is"  # mkentrofs leaves out files that end in .gguf, as weights that it does not pack
+SUFFIX = "-as-it-is"  # mkentrofs leaves out files that end in .gguf beside other weights
 HELDOUT = os.path.join(SHARED, "novella-7m.heldout.txt")
 
 
@@ -45,7 +45,9 @@ def pack_lossless():
 
 
 def pack_view():
-    return [shop.pack(MODEL, f"view-{bits}.efs", "--view=gguf", f"--bits={bits}") for bits in (8, 4)]
+    """Models in float become ones of Q8_0, or of Q4_0 and Q4_1."""
+    return [shop.pack(file, f"view-{number}-{bits}.efs", f"--bits={bits}") for bits in (8, 4)
+            for number, file in enumerate(originals) if re.search("-f(16|32).gguf$", file)]
 
 
 # Where GGUF files of a mount come from: what mkentrofs --help says if it can make them, the images, and whether
@@ -64,13 +66,15 @@ class Greedy(unittest.TestCase):
         if not re.search(help_has, must(program("mkentrofs"), "--help"), re.S):
             self.skipTest(f"this mkentrofs makes no GGUF files of the kind '{source}'")
         with contextlib.ExitStack() as stack:
-            files, jobs = [], []
+            files, jobs, less_exact = [], [], set()
             for number, image in enumerate(pack()):
                 mount = stack.enter_context(Mount(image))
                 for file in sorted(glob.glob(f"{mount.path}/**/*.gguf*", recursive=True)):
                     name = os.path.basename(file).removesuffix(SUFFIX)
                     copy = shutil.copy(file, shop.path(f"{source}-{number}-{name}"))
                     files.append((file, name))
+                    if image.endswith("-4.efs"):
+                        less_exact.add(file)
                     jobs += [(copy, "read"), *((file, mode) for mode in MODES)]
             self.assertTrue(files)
             if same:
@@ -81,7 +85,7 @@ class Greedy(unittest.TestCase):
         for file, name in files:
             copied = next(answers)
             self.assertEqual([len(text["tokens"]) for text in copied["texts"]], [TOKENS] * len(PROMPTS))
-            if name == KNOWN[0]:
+            if name == KNOWN[0] and file not in less_exact:
                 self.assertEqual(copied["texts"][0]["text"], KNOWN[1])
             for mode, (_, load_mode, mapped) in MODES.items():
                 with self.subTest(file=file, mode=mode):
@@ -100,6 +104,18 @@ class Greedy(unittest.TestCase):
 
 
 class Perplexity(unittest.TestCase):
+    def test_views(self):
+        """What llama.cpp makes of blocks is not far from the float model, for as many bits as they have."""
+        with open(HELDOUT, encoding="utf-8") as file:
+            text = file.read(3000)
+        float_model = os.path.join(SHARED, "gguf", KNOWN[0])
+        want, most = perplexity(float_model, text), {8: 1.01, 4: 3}
+        for bits, factor in most.items():
+            with Mount(shop.pack(float_model, f"blocks-{bits}.efs", f"--bits={bits}")) as mount:
+                got = perplexity(mount / KNOWN[0], text)
+            print(f"perplexity with {bits} bits: {got:.2f}, in float {want:.2f}")
+            self.assertLess(got / want, factor)
+
     def test_that_of_another_program(self):
         """entrofs-run finds the same with the same weights, which F16 and BF16 both hold: the mean of -ln p to
         a thousandth, as llama.cpp keeps what attention looks back at as F16."""
