@@ -51,7 +51,7 @@ static inline void build_tiny_coded(struct sample *sample, struct image_writer *
 static inline void build_tiny_stream(struct sample *sample, struct image_writer *writer,
 				     unsigned number)
 {
-	static const size_t sizes[TINY_STREAMS] = {4096 + 304, 4096 + 404, 160, 0, 400};
+	static const size_t sizes[TINY_STREAMS] = {4096 + 320, 4096 + 404, 160, 0, 400};
 	size_t size = sample->streams[number].size = sizes[number];
 	uint8_t *data = sample->streams[number].data = malloc(size + 1);
 	uint64_t seed = number + 1;
@@ -98,8 +98,8 @@ static inline void build_tiny_blob(struct sample *sample, struct image_writer *w
 static inline void build_tiny_tensor(struct sample *sample, struct image_writer *writer,
 				     unsigned number)
 {
-	static const uint64_t dims[][2] = {{44, 100}, {3, 3000}, {10, 4}, {0, 7}};
-	static const struct efs_param params[] = {{0.5f, 7}, {2, -3}, {0.25f, 0}};
+	static const uint64_t dims[][2] = {{138, 32}, {3, 3000}, {10, 4}, {0, 7}};
+	static const struct efs_param params[] = {{0.5f, 128}, {2, -3}, {0.25f, 0}};
 	static const char *const names[] = {"w", "layer.1/q", "norm", "none"};
 	static const char *const paths[] = {"quantized/tensors/w.u8", "quantized/tensors/q.u4",
 					    "quantized/tensors/norm.f32",
@@ -134,27 +134,29 @@ static inline void build_tiny_tensor(struct sample *sample, struct image_writer 
 	    image_writer_add_file(writer, spec.path, &piece, piece.length != 0, &sample->diag));
 }
 
-/* A file of the numbers of the first two tensors, from the middle of one to the middle of another.
- */
+/* A file of the numbers of the first two tensors, from the middle of one to the middle of another,
+ * and of blocks of the first. */
 static inline void build_tiny_numbers(struct sample *sample, struct image_writer *writer)
 {
 	static const struct efs_transcode records[] = {
-	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_F16, .tensor = 0, .raw_size = 8800},
-	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_BF16, .tensor = 1, .raw_size = 18000}};
-	struct efs_piece pieces[] = {{EFS_PIECE_TRANSCODE, 0, 3, 8797},
-				     {EFS_PIECE_TRANSCODE, 0, 0, 17999}};
+	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_F16, .tensor = 0, .raw_size = 8832},
+	    {.rule = EFS_DEQUANTIZE, .dtype = EFS_BF16, .tensor = 1, .raw_size = 18000},
+	    {.rule = EFS_GGML_BLOCKS, .ggml_type = 8, .tensor = 0, .raw_size = 4692}};
+	struct efs_piece pieces[] = {{EFS_PIECE_TRANSCODE, 0, 3, 8829},
+				     {EFS_PIECE_TRANSCODE, 0, 0, 17999},
+				     {EFS_PIECE_TRANSCODE, 0, 5, 4687}};
 
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 3; i++)
 		BUILD_CHECK(image_writer_add_transcode(writer, &records[i], &pieces[i].source,
 						       &sample->diag));
-	BUILD_CHECK(image_writer_add_file(writer, "z.numbers", pieces, 2, &sample->diag));
+	BUILD_CHECK(image_writer_add_file(writer, "z.numbers", pieces, 3, &sample->diag));
 }
 
 /* About 7 KB with one of everything: tables, kinds of block, chunks, pieces, folders, tensors. */
 static inline void build_tiny(struct sample *sample)
 {
 	struct efs_piece view[] = {
-	    {EFS_PIECE_BLOB, 1, 100, 131000}, {EFS_PIECE_STREAM, 0, 0, 4400},
+	    {EFS_PIECE_BLOB, 1, 100, 131000}, {EFS_PIECE_STREAM, 0, 0, 4416},
 	    {EFS_PIECE_STREAM, 1, 0, 4500},   {EFS_PIECE_STREAM, 2, 0, 160},
 	    {EFS_PIECE_STREAM, 4, 9, 300},    {EFS_PIECE_STREAM, 0, 4000, 200}};
 	struct efs_piece config = {EFS_PIECE_BLOB, 0, 0, 30};
