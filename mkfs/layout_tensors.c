@@ -8,18 +8,16 @@
 #include "mkfs/layout_build.h"
 
 #include "mkfs/cli.h"
-#include "mkfs/gguf.h"
+#include "mkfs/gguf_file.h"
 #include "mkfs/layout_measure.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	PIECES = 16,           /* of a sample, from all over the region */
-	SMALLEST = 4 << 10,    /* bytes that are worth streams of their own */
-	PLANE_COST = 160,      /* bytes of catalog and index, about */
-	GGUF_FIRST = 64 << 10, /* bytes read of a header at first */
+	PIECES = 16,        /* of a sample, from all over the region */
+	SMALLEST = 4 << 10, /* bytes that are worth streams of their own */
+	PLANE_COST = 160,   /* bytes of catalog and index, about */
 };
 
 /* Reads pieces of [begin, end), each of whole records, one behind the other: their size, or -1. */
@@ -174,31 +172,11 @@ static int add_gguf(struct layout_build *build, struct gguf *header)
 	return 0;
 }
 
-/* Reads as much of the file as its header takes. -errno of gguf_parse(), or 1 after printing. */
-static int read_gguf(const struct layout_build *build, uint64_t file_size, uint8_t **bytes,
-		     struct gguf *header)
-{
-	struct image_diag diag;
-	size_t size = GGUF_FIRST;
-
-	for (;; size *= 2) {
-		size = size < file_size ? size : (size_t)file_size;
-		uint8_t *more = realloc(*bytes, size);
-		if (!more)
-			return -ENOMEM;
-		*bytes = more;
-		if (source_read(build->file, 0, *bytes, size))
-			return 1;
-		int result = gguf_parse(*bytes, size, file_size, header, &diag);
-		if (result != -EAGAIN)
-			return result;
-	}
-}
-
 /* 1: not such a file. */
 static int try_gguf(struct layout_build *build, uint64_t file_size)
 {
 	struct gguf header;
+	struct image_diag diag;
 	uint8_t *bytes = NULL;
 	char magic[4];
 
@@ -208,12 +186,12 @@ static int try_gguf(struct layout_build *build, uint64_t file_size)
 		return -1;
 	if (memcmp(magic, "GGUF", sizeof magic) != 0)
 		return 1;
-	int result = read_gguf(build, file_size, &bytes, &header);
-	if (result == 0) {
+	int parsed = gguf_read_file(build->file, &bytes, &header, &diag), result = 1;
+	if (parsed == GGUF_UNREADABLE) {
+		result = -1;
+	} else if (parsed == 0) {
 		result = add_gguf(build, &header);
 		gguf_free(&header);
-	} else {
-		result = result < 0 ? 1 : -1;
 	}
 	free(bytes);
 	return result;

@@ -8,13 +8,11 @@
 #include "mkfs/source.h"
 
 #include "mkfs/cli.h"
+#include "mkfs/gguf_file.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FIRST_READ = 1 << 20 }; /* bytes; what a tokenizer takes, mostly */
 
 static const char magic[4] = {'G', 'G', 'U', 'F'};
 
@@ -40,28 +38,13 @@ int source_is_gguf(const struct source *source)
 	       memcmp(start, magic, sizeof magic) == 0;
 }
 
-/* Reads as much of the file as its header takes. */
 static int read_header(struct source *source)
 {
 	const struct source_file *file = &source->shards[0];
-	uint64_t file_size = (uint64_t)file->stat.st_size;
-	size_t size = 0, wanted = FIRST_READ;
 	struct image_diag diag = {""};
-	int result;
+	int result = gguf_read_file(file, &source->gguf_bytes, source->gguf, &diag);
 
-	do {
-		wanted = wanted < file_size ? wanted : (size_t)file_size;
-		uint8_t *bytes = realloc(source->gguf_bytes, wanted + 1);
-		if (!bytes)
-			return fail(file, "out of memory");
-		source->gguf_bytes = bytes;
-		if (source_read(file, size, bytes + size, wanted - size))
-			return -1;
-		size = wanted;
-		wanted *= 2;
-		result = gguf_parse(bytes, size, file_size, source->gguf, &diag);
-	} while (result == -EAGAIN);
-	return result ? fail(file, diag.text) : 0;
+	return result < 0 ? fail(file, diag.text) : result ? -1 : 0;
 }
 
 /* NULL: one whose numbers are quantized already. */
