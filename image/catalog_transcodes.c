@@ -103,7 +103,8 @@ static const char *join_fault(const struct catalog *catalog, const struct efs_tr
 	for (unsigned k = 0; k < planes.count; k++)
 		if (planes.size[k] > PLANES_UNIT_MAX)
 			return "its records are impossible";
-	if (!planes_valid(&planes))
+	/* Their size is not 0 then, which an analyzer of one file does not see. */
+	if (!planes.unit || !planes_valid(&planes))
 		return "its records are impossible";
 	if (transcode->first_stream > streams || streams - transcode->first_stream < planes.count)
 		return "its streams do not exist";
