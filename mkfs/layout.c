@@ -25,7 +25,7 @@ static int add_region(struct layout_build *build, const struct region *region)
 		last->size += region->size;
 		return 0;
 	}
-	if (layout->count == build->capacity) {
+	if (!layout->regions || layout->count == build->capacity) {
 		size_t more = build->capacity ? 2 * build->capacity : 16;
 		struct region *regions = realloc(layout->regions, more * sizeof *regions);
 		if (!regions) {
