@@ -1,39 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * dequant.c - how fast one core turns codes into numbers, next to memcpy of as many bytes.
- *
- * What is written fits, with what memcpy reads, in a second-level cache. All contestants take turns
- * within each round, so that whatever else the machine does meets all of them; the best round of
- * each counts. Every output is compared with the reference's.
- */
+/* dequant.c - how fast one core turns codes into numbers; see lib/kernels.h. */
 #include "codec/dequant.h"
-#include "codec/codec.h"
+#include "benchmarks/lib/kernels.h"
+#include "benchmarks/lib/measure.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-enum {
-	OUT_SIZE = 128 << 10, /* what a large read asks for */
-	REPEAT = 8,           /* times in a row between two looks at the clock */
-	KERNELS_MAX = 8,
-};
-
-static _Noreturn void fail(const char *what)
-{
-	fprintf(stderr, "dequant: cannot %s\n", what);
-	exit(1);
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Parameters of a whole tensor, or of each row of this length. */
 struct shape {
@@ -59,17 +30,25 @@ static const struct format formats[] = {
     {"uint4 to F16", 4, DEQUANT_F16},   {"uint4 to BF16", 4, DEQUANT_BF16},
 };
 
-static uint8_t codes[OUT_SIZE], source[OUT_SIZE], expected[OUT_SIZE];
-static _Alignas(64) uint8_t out[OUT_SIZE];
-static struct dequant_params params[OUT_SIZE / 2 / 128];
+static uint8_t codes[KERNELS_SIZE];
+static _Alignas(64) uint8_t out[KERNELS_SIZE];
+static struct dequant_params params[KERNELS_SIZE / 2 / 128];
 
-static void expand(const struct format *format, const struct shape *shape)
+struct contest {
+	const struct shape *shape;
+	const struct format *format;
+};
+
+static void expand(const void *context)
 {
-	size_t count = OUT_SIZE / dequant_size(format->type);
+	const struct contest *contest = context;
+	const struct format *format = contest->format;
+	size_t count = KERNELS_SIZE / dequant_size(format->type);
 	struct dequant_plan plan;
 
-	if (shape->row_length > 0) {
-		struct dequant_rows rows = {format->bits, format->type, shape->row_length, params};
+	if (contest->shape->row_length > 0) {
+		struct dequant_rows rows = {format->bits, format->type, contest->shape->row_length,
+					    params};
 		if (dequant_rows(&rows, codes, 0, count, out) != 0)
 			fail("dequantize rows");
 		return;
@@ -79,108 +58,25 @@ static void expand(const struct format *format, const struct shape *shape)
 	dequant(&plan, codes, 0, count, out);
 }
 
-/* The best time of each kernel and, behind them, memcpy. */
-static void race(const struct format *format, const struct shape *shape, unsigned rounds,
-		 double best[KERNELS_MAX + 1])
-{
-	if (codec_use_kernel("reference") != 0)
-		fail("use the reference");
-	expand(format, shape);
-	memcpy(expected, out, OUT_SIZE);
-	for (unsigned round = 0; round <= rounds; round++) {
-		unsigned k = 0;
-		for (; codec_kernels[k]; k++) {
-			/* The reference is too slow for every round, and the first is a rehearsal.
-			 */
-			int skipped = k == 0 && round % 64 != 1;
-			if (round == 0)
-				best[k] = INFINITY;
-			if (skipped || codec_use_kernel(codec_kernels[k]->name) != 0)
-				continue;
-			memset(out, 0, OUT_SIZE);
-			expand(format, shape);
-			if (memcmp(out, expected, OUT_SIZE) != 0)
-				fail("give the reference's numbers with a kernel");
-			double start = seconds();
-			for (unsigned i = 0; i < REPEAT; i++)
-				expand(format, shape);
-			best[k] = fmin(best[k], (seconds() - start) / REPEAT);
-		}
-		if (round == 0)
-			best[k] = INFINITY;
-		memcpy(out, source, OUT_SIZE);
-		double start = seconds();
-		for (unsigned i = 0; i < REPEAT; i++) {
-			memcpy(out, source, OUT_SIZE);
-			__asm__ volatile("" ::: "memory"); /* each of them counts */
-		}
-		best[k] = fmin(best[k], (seconds() - start) / REPEAT);
-	}
-}
-
-static void print_names(void)
-{
-	unsigned kernels = 0;
-
-	printf("| GB/s of output (x memcpy) |");
-	for (; codec_kernels[kernels]; kernels++)
-		printf(" %s |", codec_kernels[kernels]->name);
-	printf(" memcpy |\n| --- |");
-	for (unsigned k = 0; k <= kernels; k++)
-		printf(" ---: |");
-	printf("\n");
-}
-
-static void bench(const struct shape *shape, unsigned rounds)
-{
-	printf("%s\n\n", shape->title);
-	print_names();
-	for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
-		double best[KERNELS_MAX + 1];
-		unsigned k = 0, kernels = 0;
-		race(&formats[f], shape, rounds, best);
-		while (codec_kernels[kernels])
-			kernels++;
-		printf("| %s |", formats[f].title);
-		for (; k < kernels; k++) {
-			if (isinf(best[k]))
-				printf(" |");
-			else
-				printf(" %.2f (%.2f) |", OUT_SIZE / best[k] / 1e9,
-				       best[kernels] / best[k]);
-		}
-		printf(" %.2f |\n", OUT_SIZE / best[k] / 1e9);
-	}
-	printf("\n");
-}
-
 int main(int argc, char **argv)
 {
-	unsigned rounds = 400;
-	uint32_t random = 1;
+	unsigned rounds = kernels_options(argc, argv, "dequantizing");
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		printf("Usage: dequant [--quick]\n"
-		       "One core's dequantizing speed as Markdown tables.\n");
-		return 0;
-	}
-	if (argc == 2 && strcmp(argv[1], "--quick") == 0) {
-		rounds = 40;
-	} else if (argc != 1) {
-		fprintf(stderr, "dequant: usage: dequant [--quick]\n");
-		return 2;
-	}
-	for (size_t i = 0; i < OUT_SIZE; i++) {
-		random = random * 1664525 + 1013904223;
-		codes[i] = (uint8_t)(random >> 24);
-		source[i] = codes[i];
-	}
+	kernels_noise(codes, sizeof(codes));
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-		random = random * 1664525 + 1013904223;
-		params[i].scale = 0.002f + 0.001f * (float)(random >> 8) / 16777216;
-		params[i].zero_point = (int32_t)(random % 16) + 120;
+		params[i].scale = 0.002f + 0.001f * (float)codes[i] / 256;
+		params[i].zero_point = (int32_t)(codes[i] % 16) + 120;
 	}
-	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
-		bench(&shapes[i], rounds);
+	for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
+		printf("%s\n\n", shapes[s].title);
+		kernels_print_head("output");
+		for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
+			const struct contest contest = {&shapes[s], &formats[f]};
+			const struct kernel_task task = {formats[f].title, expand, &contest, out,
+							 KERNELS_SIZE};
+			kernels_race(&task, rounds);
+		}
+		printf("\n");
+	}
 	return 0;
 }
