@@ -47,10 +47,4 @@ void lossless_free(struct lossless *lossless);
 int lossless_verify(const struct lossless *lossless, int fd, const char *target, struct pool *pool,
 		    struct progress *progress);
 
-/* For people, and as one JSON object; -1: out of memory, nothing is printed. target may be NULL if
- * estimated. */
-void lossless_print(const struct lossless *lossless, const char *target, double seconds,
-		    int verbose);
-int lossless_json(const struct lossless *lossless, const char *target, double seconds);
-
 #endif

@@ -6,6 +6,7 @@
  */
 #include "mkfs/cli.h"
 #include "mkfs/lossless.h"
+#include "mkfs/lossless_report.h"
 #include "mkfs/options.h"
 #include "mkfs/output.h"
 #include "mkfs/pack.h"
