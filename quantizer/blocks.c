@@ -38,7 +38,7 @@ static int is_half(double number)
 }
 
 /* The least number of F16 that is no less than a step, which is positive, and gives another one
- * when multiplied; 0: there is none, or only one that is more than twice as large. */
+ * when multiplied; 0: there is none. */
 static double round_up(double step, int factor)
 {
 	double unit = spacing(step), up = ceil(step / unit) * unit;
@@ -46,29 +46,32 @@ static double round_up(double step, int factor)
 	/* Sixteen times, at most: then a scale's last four digits are 0. */
 	while (up <= largest_half && up * factor <= largest_half && !is_half(up * factor))
 		up += unit;
-	return is_half(up) && is_half(up * factor) && up <= 2.0 * step ? up : 0.0;
+	return is_half(up) && is_half(up * factor) ? up : 0.0;
 }
 
-/* The least scale by which every number from min to max is within half a step of a code's; 0: none.
- * m: whether its product with the zero point is to be a number of F16, too. */
-static double scale_for(double min, double max, int top, int zero_point, int m)
+/* The least scale by which every number from min to max is within half a step of a code's. */
+static double step_for(double min, double max, int top, int zero_point)
 {
 	double above = max / ((double)(top - zero_point) + 0.5);
 	double below = -min / ((double)zero_point + 0.5);
 
-	return round_up(above > below ? above : below, m ? zero_point : 0);
+	return above > below ? above : below;
 }
 
-/* The best of these zero points, with a scale of either sign: codes may go up or down. */
+/* The best of these zero points, with a scale of either sign: codes may go up or down. If there are
+ * several, products with them are to be numbers of F16, too: a zero point that leaves most codes
+ * unused may be the only one left, so it is compared with what any of them would need. */
 static int choose_best(double min, double max, int first, int last, struct quant_params *params)
 {
 	const int top = (1 << params->bits) - 1;
-	double best = 0.0;
+	double best = 0.0, least = INFINITY;
 
 	for (int sign = 1; sign >= -1; sign -= 2) {
 		double low = sign > 0 ? min : -max, high = sign > 0 ? max : -min;
 		for (int zero_point = first; zero_point <= last; zero_point++) {
-			double scale = scale_for(low, high, top, zero_point, first < last);
+			double step = step_for(low, high, top, zero_point);
+			double scale = round_up(step, first < last ? zero_point : 0);
+			least = step < least ? step : least;
 			if (scale == 0.0 || (best != 0.0 && scale >= best))
 				continue;
 			best = scale;
@@ -76,7 +79,7 @@ static int choose_best(double min, double max, int first, int last, struct quant
 			params->zero_point = zero_point;
 		}
 	}
-	return best == 0.0 ? -1 : 0;
+	return best == 0.0 || best > 2.0 * least ? -1 : 0;
 }
 
 /* One step above zero is all that is needed, so it can be the value itself, rounded to F16. */

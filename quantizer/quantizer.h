@@ -65,8 +65,9 @@ enum quant_blocks {
  * weights, if the zero point is not 0. All weights equal: they get the code behind the zero point,
  * and their value rounded to F16 as scale.
  *
- * -1 if F16 holds none: the step is larger than 65504, or so small (below 2^-25) that the smallest
- * number of F16, 2^-24, is more than twice as large. A step between is rounded up like any other.
+ * -1 if F16 holds none, or only one that is more than twice as large as the step that would do
+ * without it: that is larger than 65504, or below 2^-25, half the smallest number of F16; or m is
+ * too large for all zero points that would do. A step between is rounded up like any other.
  */
 int quant_choose_blocks(const struct quant_range *range, enum quant_blocks blocks,
 			struct quant_params *params);

@@ -162,9 +162,11 @@ Test(quantizer_blocks, subnormal_scales)
 
 Test(quantizer_blocks, refused)
 {
+	/* The last row: a scale of 2^-24 would do, if most codes were left unused. */
 	const double ends[][2] = {{-1e-9, 1e-9},      {0, 1e-300},  {-1e-310, 0},
 				  {-1e7, 1.7e7},      {0, 1.0e300}, {-1e300, -1e299},
-				  {0x1p-26, 0x1p-26}, {1e6, 1e6},   {-66000, -66000}};
+				  {0x1p-26, 0x1p-26}, {1e6, 1e6},   {-66000, -66000},
+				  {-4e-8, 4e-8},      {-2e-7, 2e-7}};
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		struct quant_range range = range_of(ends[i][0], ends[i][1]);
