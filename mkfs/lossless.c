@@ -61,6 +61,41 @@ static int hash(struct lossless_packer *p, const void *bytes, size_t size)
 	return EVP_DigestUpdate(p->digest, bytes, size) == 1 ? 0 : cannot(p, "SHA-256 failed");
 }
 
+/* --- beforehand ------------------------------------------------------------------------------- */
+
+/* NULL: none. */
+static const char *path_fault(const char *path)
+{
+	size_t manifest = strlen(LOSSLESS_MANIFEST), folder = strcspn(LOSSLESS_MANIFEST, "/");
+	unsigned depth = 1;
+
+	if (strncmp(path, LOSSLESS_MANIFEST, folder) == 0 &&
+	    (!path[folder] || (strncmp(path, LOSSLESS_MANIFEST, manifest) == 0 &&
+			       (!path[manifest] || path[manifest] == '/'))))
+		return "an image has its own '" LOSSLESS_MANIFEST "'";
+	while ((path = strchr(path, '/'))) {
+		path++;
+		depth++;
+	}
+	return depth > EFS_DEPTH_MAX ? "too many folders within each other" : NULL;
+}
+
+int lossless_check(const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		const char *fault = path_fault(tree->files[i].name);
+
+		if (fault) {
+			cli_cannot("pack", tree->files[i].path, "%s", fault);
+			return -1;
+		}
+		if (tree_open_file(tree, i))
+			return -1;
+		tree_close_file(tree, i);
+	}
+	return 0;
+}
+
 /* --- text ------------------------------------------------------------------------------------- */
 
 typedef int bytes_fn(struct lossless_packer *p, const void *bytes, size_t size);

@@ -33,6 +33,9 @@ struct lossless {
 	struct image_overhead overhead;
 };
 
+/* Fails if a file cannot be opened, or be in an image: sooner than hours after the others. */
+int lossless_check(const struct tree *tree);
+
 /* What packing, and reading back, add to the progress. */
 uint64_t lossless_work(const struct tree *tree);
 uint64_t lossless_verify_work(const struct tree *tree);

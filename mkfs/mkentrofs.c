@@ -221,12 +221,16 @@ static enum status run_lossless(const struct options *options)
 	if (tree_scan(&tree, options->source))
 		return STATUS_FAILED;
 	tree_note_empty(&tree);
-	if (options->target && tree_has(&tree, options->target)) {
+	int result = lossless_check(&tree);
+	if (!result && options->target && tree_has(&tree, options->target)) {
 		cli_cannot("create", options->target, "it is a file of the model");
-	} else if (options->dry_run) {
+		result = -1;
+	}
+	if (!result && options->dry_run) {
 		if (!options->target || output_check(options->target, options->force) == 0)
 			status = make_lossless(options, &tree, NULL, &progress);
-	} else if (output_open(&output, options->target, options->force, &progress) == 0) {
+	} else if (!result &&
+		   output_open(&output, options->target, options->force, &progress) == 0) {
 		status = make_lossless(options, &tree, &output, &progress);
 		output_close(&output);
 	}
