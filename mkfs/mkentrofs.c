@@ -195,7 +195,7 @@ static enum status make_lossless(const struct options *options, const struct tre
 	if (!result && verify)
 		result = lossless_verify(&lossless, output->fd, options->target, pool, progress);
 	if (!result)
-		result = tree_check_unchanged(tree);
+		result = tree_check_unchanged(tree, output ? output->fd : -1);
 	if (!result && output) {
 		progress_phase(progress, "syncing");
 		result = output_publish(output);

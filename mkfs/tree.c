@@ -169,9 +169,9 @@ void tree_note_empty(const struct tree *tree)
 			tree->empty[i]);
 }
 
-static int changed(const struct source_file *file)
+static int changed(const struct source_file *file, const char *what)
 {
-	cli_cannot("pack", file->path, "it changed while it was read");
+	cli_cannot("pack", file->path, "it %s while it was read", what);
 	return -1;
 }
 
@@ -186,7 +186,7 @@ int tree_open_file(const struct tree *tree, size_t number)
 	if (file_is_same(&file->stat, &now))
 		return 0;
 	tree_close_file(tree, number);
-	return changed(file);
+	return changed(file, "changed");
 }
 
 void tree_close_file(const struct tree *tree, size_t number)
@@ -197,20 +197,51 @@ void tree_close_file(const struct tree *tree, size_t number)
 	file->fd = -1;
 }
 
-int tree_check_unchanged(const struct tree *tree)
+/* Takes a file off the list, which has it at most once: links to it are not made meanwhile. */
+static void drop(struct tree *tree, int fd)
+{
+	struct stat st;
+	size_t at = 0;
+
+	if (fd < 0 || fstat(fd, &st))
+		return;
+	while (at < tree->count && (tree->files[at].stat.st_dev != st.st_dev ||
+				    tree->files[at].stat.st_ino != st.st_ino))
+		at++;
+	if (at == tree->count)
+		return;
+	free(tree->files[at].name);
+	free(tree->files[at].path);
+	tree->count--;
+	memmove(&tree->files[at], &tree->files[at + 1], (tree->count - at) * sizeof *tree->files);
+}
+
+/* The first difference between two sorted lists; 0: there is none. */
+static int compare_trees(const struct tree *then, const struct tree *now)
+{
+	for (size_t i = 0; i < then->count || i < now->count; i++) {
+		int order = i == then->count  ? 1
+			    : i == now->count ? -1
+					      : compare_files(&then->files[i], &now->files[i]);
+
+		if (order > 0)
+			return changed(&now->files[i], "appeared");
+		if (order < 0)
+			return changed(&then->files[i], "disappeared");
+		if (!file_is_same(&then->files[i].stat, &now->files[i].stat))
+			return changed(&then->files[i], "changed");
+	}
+	return 0;
+}
+
+int tree_check_unchanged(const struct tree *tree, int written)
 {
 	struct tree now;
 
 	if (tree_scan(&now, tree->path))
 		return -1;
-	int result = 0;
-	for (size_t i = 0; !result && i < tree->count; i++) {
-		if (i >= now.count || strcmp(tree->files[i].name, now.files[i].name) != 0 ||
-		    !file_is_same(&tree->files[i].stat, &now.files[i].stat))
-			result = changed(&tree->files[i]);
-	}
-	if (!result && now.count > tree->count)
-		result = changed(&now.files[tree->count]);
+	drop(&now, written);
+	int result = compare_trees(tree, &now);
 	tree_free(&now);
 	return result;
 }

@@ -30,8 +30,9 @@ void tree_free(struct tree *tree);
 int tree_open_file(const struct tree *tree, size_t file);
 void tree_close_file(const struct tree *tree, size_t file);
 
-/* Fails if a file is not what it was, or files came or went. */
-int tree_check_unchanged(const struct tree *tree);
+/* Fails if a file is not what it was, or files came or went; but for the one that is written
+ * meanwhile (-1: none), which may be within the tree. */
+int tree_check_unchanged(const struct tree *tree, int written);
 
 /* Whether the file at this path, by whatever name, is one of the tree's. */
 int tree_has(const struct tree *tree, const char *path);

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Lossless images of trees that no image can be made of."""
+"""Lossless images of trees that no image can be made of, and of trees that change meanwhile."""
+import fcntl
 import os
 import subprocess
+import time
 import unittest
 
-from mklib import Case, run
+from mklib import PROGRAM, Case, run
+from test_target import NO_NAMESPACE, WITHOUT_FD
 
 
 class Trees(Case):
@@ -55,6 +58,60 @@ class Trees(Case):
         done = run("--lossless", "--dry-run", self.model, **nobody)
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertRegex(done.stderr, "^mkentrofs: cannot open '.*/z': Permission denied\n$")
+
+    def changed(self, change):
+        """What is said of a change that comes while a note about an empty folder waits to be read."""
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writing, b"." * 4096)
+        with subprocess.Popen([PROGRAM, "--lossless", self.model, self.image], stdout=subprocess.DEVNULL,
+                              stderr=writing) as process:
+            os.close(writing)
+            deadline, asleep = time.monotonic() + 20, 0
+            while asleep < 10:
+                with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+                    asleep = asleep + 1 if file.read().rsplit(")", 1)[1].split()[0] == "S" else 0
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.005)
+            change()
+            with os.fdopen(reading, "rb") as pipe:
+                said = pipe.read().lstrip(b".").decode().splitlines()
+        self.assertRegex(said.pop(0), "note: '.*/void' is an empty folder")
+        return process.returncode, said
+
+    def test_changes(self):
+        """Who is to blame is named, whatever its place among the others."""
+        for name in "b", "d", "f":
+            self.put(name)
+        os.makedirs(os.path.join(self.model, "void"))
+        path = self.path("model/")
+        for change, name, what in (
+                (lambda: self.put("a"), "a", "appeared"),
+                (lambda: self.put("e"), "e", "appeared"),
+                (lambda: self.put("g"), "g", "appeared"),
+                (lambda: self.put("d", b"y"), "d", "changed")):
+            with self.subTest(name):
+                self.assertEqual(self.changed(change),
+                                 (1, [f"mkentrofs: cannot pack '{path}{name}': it {what} while it was read"]))
+                self.assertEqual(os.listdir(self.path("out")), [])
+        for name in "a", "f":
+            status, said = self.changed(lambda name=name: os.unlink(path + name))
+            self.assertEqual((status, said),
+                             (1, [f"mkentrofs: cannot open '{path}{name}': No such file or directory"]))
+
+    def test_image_inside(self):
+        """Also under its temporary name, where files cannot be without one."""
+        if NO_NAMESPACE:
+            self.skipTest(NO_NAMESPACE)
+        self.put("a")
+        self.image = os.path.join(self.model, "folder/image.efs")
+        self.put("folder/b")
+        done = subprocess.run([*WITHOUT_FD, PROGRAM, "--lossless", self.model, self.image], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(sorted(os.listdir(os.path.join(self.model, "folder"))), ["b", "image.efs"])
+        self.extract()
+        self.fails("it is a file of the model", "--lossless", "--force")
 
 
 if __name__ == "__main__":
