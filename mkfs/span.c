@@ -39,6 +39,7 @@ struct reading {
 	struct findings *findings;
 	const struct finding *about;
 	char last[sizeof(((struct image_diag *)0)->text)]; /* message of the last bad part */
+	uint64_t named[TRANSCODE_SOURCES_MAX]; /* of each source the last bad unit, plus 1 */
 };
 
 /* The stretches of streams, or of a blob, that the bytes of a span are made of; how many. */
@@ -96,7 +97,7 @@ static uint64_t unit_of(const struct image *image, const struct span *stored)
  * so because of something else than themselves (the blob's table of chunks, memory): -1, the rest
  * would, too. Otherwise how many were named.
  */
-static int name_bad_units(struct reading *reading, const struct span *stored)
+static int name_bad_units(struct reading *reading, const struct span *stored, uint64_t *named_unit)
 {
 	uint64_t at = stored->offset, end = at + stored->size;
 	uint64_t unit = unit_of(reading->image, stored);
@@ -109,11 +110,18 @@ static int name_bad_units(struct reading *reading, const struct span *stored)
 
 		if (next > end)
 			next = end;
+		/* Of what records are joined of, parts end within units. */
+		if (*named_unit == at / unit + 1) {
+			named = 1;
+			at = next;
+			continue;
+		}
 		got = get(reading, stored, at, (size_t)(next - at), &diag);
 		if (got < 0) {
 			if (strcmp(diag.text, reading->last) == 0)
 				return -1;
 			strcpy(reading->last, diag.text);
+			*named_unit = at / unit + 1;
 			named = 1;
 			found(reading, stored, at / unit, (int)got, diag.text);
 		}
@@ -132,7 +140,7 @@ static int name_bad_parts(struct reading *reading, const struct span *part, int 
 	int named = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		int result = name_bad_units(reading, &stored[i]);
+		int result = name_bad_units(reading, &stored[i], &reading->named[i]);
 
 		if (result < 0)
 			return -1;
@@ -196,7 +204,7 @@ int span_read(struct image *image, const struct span *span, struct span_reader *
 	      struct findings *findings, const struct finding *about, span_take_fn *take,
 	      void *context)
 {
-	struct reading reading = {image, span, reader, findings, about, ""};
+	struct reading reading = {image, span, reader, findings, about, "", {0}};
 	struct span stored[TRANSCODE_SOURCES_MAX];
 	unsigned held = 0, count = 0;
 	int result;

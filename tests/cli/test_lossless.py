@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
 import unittest
 
 import numpy as np
 
 import modellib
 import reader
-from mklib import Case, read, run
+from mklib import BUILD, Case, read, run
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+FSCK = os.path.join(BUILD, "fsck.entrofs")
 MODELS = os.path.join(ROOT, "../shared/models")
 
 
@@ -172,6 +174,26 @@ class Lossless(Case):
         self.assertEqual(read(self.model, "a"), b"x")
         for option in "--bits=8", "--bits-for=a=4", "--keep=a", "--view=model":
             self.fails(f"{option.split('=')[0]} has no meaning with --lossless", "--lossless", option, status=2)
+
+    def bad_blocks(self, *options):
+        done = subprocess.run([FSCK, "--json", *options, self.image], check=False, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 4)
+        places = [finding["place"] for finding in json.loads(done.stdout)["findings"] if finding["kind"] == "block"]
+        return sorted((place["stream"], place["block"]) for place in places)
+
+    def test_damage(self):
+        """Extraction names each bad block, and once, though what is read of records at a time ends within blocks."""
+        self.put("q8.gguf", gguf([("t", 8, [32 * 100000], q8_blocks(100000))]))
+        self.pack("--lossless")
+        image, data = reader.open_image(self.image), bytearray(read(self.image))
+        bad = [(0, 0), (0, 1), (0, 5), (1, 1), (1, 3), (2, 60), (2, 100), (2, 150), (2, 195)]
+        for stream, block in bad:
+            data[image.streams[stream].blocks[block].offset + 100] ^= 1
+        with open(self.image, "wb") as file:
+            file.write(data)
+        self.assertEqual(self.bad_blocks("--deep"), bad)
+        self.assertEqual(self.bad_blocks("--continue-on-error", f"--extract={self.path('rest')}"), bad)
+        self.assertEqual(os.listdir(self.path("rest")), ["lossless"])
 
     def test_dry_run(self):
         """It tells the size exactly, and writes nothing."""
