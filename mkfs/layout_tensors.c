@@ -160,11 +160,8 @@ static int add_gguf(struct layout_build *build, struct gguf *header)
 		       header->data_offset + header->tensors[i].offset == end;
 		     i++)
 			end += header->tensors[i].size;
-		if (begin < build->end || end == begin) {
-			i += end == begin && i < header->tensor_count &&
-			     header->tensors[i].type == type;
+		if (begin < build->end || end == begin)
 			continue;
-		}
 		if (layout_add_text(build, begin) ||
 		    layout_add_type(build, layout_of_gguf_type(type->id), end))
 			return -1;

@@ -153,6 +153,16 @@ class Lossless(Case):
         self.put("all.gguf", gguf(tensors, 64))
         self.assertLess(self.check()["all.gguf"], 0.8)
 
+    def test_gguf_empty_tensor(self):
+        """One behind which a gap is takes nothing away from the next."""
+        tensors = [("t", 0, [50000], weights(50000).tobytes()), ("codes", 24, [9000], bytes(9000))]
+        data, dims = gguf([("gap", 0, [8], bytes(32)), *tensors]), struct.pack("<IQ", 1, 8)
+        self.assertEqual(data.count(dims), 1)
+        self.put("gap.gguf", data.replace(dims, struct.pack("<IQ", 1, 0)))
+        self.put("none.gguf", gguf(tensors))
+        shares = self.check()
+        self.assertAlmostEqual(shares["gap.gguf"], shares["none.gguf"], delta=0.01)
+
     def test_refused(self):
         self.put("a", b"x")
         self.put("folder/b", b"x")
