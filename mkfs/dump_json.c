@@ -70,9 +70,9 @@ void dump_json_contents(struct text *text, const struct dump *dump)
 	text_add(text,
 		 "\"contents\": {\"files\": %" PRIu32 ", \"folders\": %" PRIu32
 		 ", \"tensors\": %" PRIu32 ", \"streams\": %" PRIu32 ", \"blobs\": %" PRIu32
-		 ", \"sidecar_bytes\": %" PRIu64 "},\n",
+		 ", \"transcodes\": %" PRIu32 ", \"sidecar_bytes\": %" PRIu64 "},\n",
 		 contents.files, contents.folders, catalog->tensor_count, catalog->stream_count,
-		 catalog->blob_count, contents.sidecar_bytes);
+		 catalog->blob_count, catalog->transcode_count, contents.sidecar_bytes);
 }
 
 void dump_json_space(struct text *text, const struct dump *dump)

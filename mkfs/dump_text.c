@@ -43,9 +43,9 @@ static int print_contents(const struct dump *dump)
 	if (dump_contents(dump, &contents))
 		return -1;
 	printf("contents:   %" PRIu32 " files, %" PRIu32 " folders, %" PRIu32 " tensors, %" PRIu32
-	       " streams, %" PRIu32 " blobs\n",
+	       " streams, %" PRIu32 " blobs, %" PRIu32 " transcodes\n",
 	       contents.files, contents.folders, catalog->tensor_count, catalog->stream_count,
-	       catalog->blob_count);
+	       catalog->blob_count, catalog->transcode_count);
 	return 0;
 }
 

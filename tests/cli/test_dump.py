@@ -4,6 +4,7 @@ import json
 import os
 import unittest
 
+import reader
 import test_fsck
 from schema import check_schema, schema
 from test_fsck import CLEAN, dump, fsck, run
@@ -82,6 +83,11 @@ class Dump(test_fsck.Images):
         self.assertEqual(contents["files"], sum(len(files) for _, _, files in found))
         self.assertEqual(contents["folders"], len(found))
         self.assertEqual(contents["tensors"], len(self.tensors))
+        opened = reader.open_image(image)
+        self.assertGreater(len(opened.transcodes), 0)
+        for key in "streams", "blobs", "transcodes":
+            self.assertEqual(contents[key], len(getattr(opened, key)))
+            self.assertRegex(dump(image).stdout.decode(), f"\ncontents: .* {contents[key]} {key}[,\n]")
         self.assertEqual(contents["sidecar_bytes"], sum(os.path.getsize(os.path.join(self.path("all"), folder, name))
                                                         for folder, _, files in found for name in files
                                                         if not folder.startswith("quantized")))
