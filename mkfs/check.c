@@ -21,6 +21,8 @@ struct check {
 	struct span_reader *readers;
 	/* Tensors by stream: the first of each stream and the next of each tensor, or NOWHERE. */
 	int64_t *first_tensor, *next_tensor;
+	/* What no tensor has belongs to a file: of each stream and blob the first, or NOWHERE. */
+	int64_t *stream_file, *blob_file;
 	uint8_t *bad_index; /* per stream: its data cannot be looked at */
 	_Atomic uint64_t decoded;
 };
@@ -30,17 +32,27 @@ static struct finding about(unsigned phase, uint64_t item)
 	return (struct finding){.phase = phase, .item = item, .place = FINDING_NOWHERE};
 }
 
+static struct finding about_stream(const struct check *check, unsigned phase, uint64_t item,
+				   uint32_t stream)
+{
+	struct finding finding = about(phase, item);
+
+	finding.place.tensor = check->first_tensor[stream];
+	if (finding.place.tensor == NOWHERE)
+		finding.place.node = check->stream_file[stream];
+	return finding;
+}
+
 static int check_index(void *context, unsigned worker, uint64_t item)
 {
 	struct check *check = context;
-	struct finding finding = about(CHECK_INDEXES, item);
+	struct finding finding = about_stream(check, CHECK_INDEXES, item, (uint32_t)item);
 	struct image_diag diag;
 	int err = image_hold_index(check->image, (uint32_t)item, &diag);
 
 	(void)worker;
 	if (err) {
 		check->bad_index[item] = 1;
-		finding.place.tensor = check->first_tensor[item];
 		span_bad_index(check->findings, &finding, (uint32_t)item, err, diag.text);
 	} else {
 		image_release_index(check->image, (uint32_t)item);
@@ -98,10 +110,9 @@ static void check_stream(struct check *check, uint64_t item, uint32_t stream,
 	struct passing passing = {check, hashed ? EVP_MD_CTX_new() : NULL};
 	struct span span = {EFS_PIECE_STREAM, stream, 0,
 			    image_stream(check->image, stream)->raw_size};
-	struct finding at = about(CHECK_DATA, item);
+	struct finding at = about_stream(check, CHECK_DATA, item, stream);
 	uint8_t sum[EFS_DIGEST_SIZE];
 
-	at.place.tensor = check->first_tensor[stream];
 	if (!hashed ||
 	    (passing.digest && EVP_DigestInit_ex(passing.digest, EVP_sha256(), NULL) == 1))
 		result =
@@ -122,6 +133,7 @@ static void check_blob(struct check *check, uint64_t item, uint32_t blob,
 	struct span span = {EFS_PIECE_BLOB, blob, 0, image_blob(check->image, blob)->raw_size};
 	struct finding at = about(CHECK_DATA, item);
 
+	at.place.node = check->blob_file[blob];
 	span_read(check->image, &span, reader, check->findings, &at, pass, &passing);
 }
 
@@ -180,6 +192,42 @@ static void link_tensors(struct check *check)
 	}
 }
 
+static void link_piece(struct check *check, const struct efs_piece *piece, uint32_t node)
+{
+	const struct efs_transcode *transcode;
+
+	switch (piece->kind) {
+	case EFS_PIECE_BLOB:
+		check->blob_file[piece->source] = node;
+		break;
+	case EFS_PIECE_STREAM:
+		check->stream_file[piece->source] = node;
+		break;
+	default:
+		/* Others are made of tensors. */
+		transcode = image_transcode(check->image, piece->source);
+		for (unsigned k = 0; transcode->rule == EFS_JOIN && k < transcode->plane_count; k++)
+			check->stream_file[transcode->first_stream + k] = node;
+	}
+}
+
+/* The last ones first, so that the first one stays. */
+static void link_files(struct check *check)
+{
+	const struct efs_catalog_header *catalog = image_catalog(check->image);
+
+	for (uint32_t i = 0; i < catalog->stream_count; i++)
+		check->stream_file[i] = NOWHERE;
+	for (uint32_t i = 0; i < catalog->blob_count; i++)
+		check->blob_file[i] = NOWHERE;
+	for (uint32_t i = catalog->node_count; i--;) {
+		const struct efs_node *node = image_node(check->image, i);
+
+		for (uint32_t k = 0; node->type == EFS_FILE && k < node->count; k++)
+			link_piece(check, image_piece(check->image, node->first + k), i);
+	}
+}
+
 static uint64_t add(uint64_t sum, uint64_t more)
 {
 	return __builtin_add_overflow(sum, more, &sum) ? UINT64_MAX : sum;
@@ -223,6 +271,7 @@ static uint64_t run(struct check *check, int deep)
 	const struct efs_catalog_header *catalog = image_catalog(check->image);
 
 	link_tensors(check);
+	link_files(check);
 	pool_run(check->pool, catalog->stream_count, check_index, check);
 	if (!deep)
 		return 0;
@@ -242,10 +291,14 @@ static int prepare(struct check *check)
 
 	check->first_tensor = malloc((catalog->stream_count + 1u) * sizeof(int64_t));
 	check->next_tensor = malloc((catalog->tensor_count + 1u) * sizeof(int64_t));
+	check->stream_file = malloc((catalog->stream_count + 1u) * sizeof(int64_t));
+	check->blob_file = malloc((catalog->blob_count + 1u) * sizeof(int64_t));
 	check->bad_index = calloc(catalog->stream_count + 1u, 1);
 	check->readers = span_readers_create(pool_jobs(check->pool));
-	return check->first_tensor && check->next_tensor && check->bad_index && check->readers ? 0
-											       : -1;
+	return check->first_tensor && check->next_tensor && check->stream_file &&
+		       check->blob_file && check->bad_index && check->readers
+		   ? 0
+		   : -1;
 }
 
 uint64_t check_image(struct image *image, int deep, struct pool *pool, struct findings *findings,
@@ -263,6 +316,8 @@ uint64_t check_image(struct image *image, int deep, struct pool *pool, struct fi
 	span_readers_destroy(check.readers, pool_jobs(pool));
 	free(check.first_tensor);
 	free(check.next_tensor);
+	free(check.stream_file);
+	free(check.blob_file);
 	free(check.bad_index);
 	return done;
 }

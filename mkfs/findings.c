@@ -2,6 +2,7 @@
 /* findings.c - what is wrong with an image; see findings.h. */
 #include "mkfs/findings.h"
 
+#include "mkfs/check.h"
 #include "mkfs/cli.h"
 #include "mkfs/names.h"
 
@@ -93,8 +94,10 @@ void findings_print(struct findings *findings, const struct image *image, const 
 		char *tensor = tensor_name(finding, image, NAMES_FOR_TERMINAL);
 		char *file = file_path(finding, image, NAMES_FOR_TERMINAL);
 
-		if (file)
+		if (file && finding->phase == CHECK_EXTRACTING)
 			cli_cannot("extract", file, "%s", finding->message);
+		else if (file)
+			cli_cannot("verify", path, "file '%s': %s", file, finding->message);
 		else if (tensor)
 			cli_cannot("verify", path, "tensor '%s': %s", tensor, finding->message);
 		else

@@ -202,6 +202,9 @@ class Lossless(Case):
         with open(self.image, "wb") as file:
             file.write(data)
         self.assertEqual(self.bad_blocks("--deep"), bad)
+        done = subprocess.run([FSCK, "--deep", self.image], check=False, stderr=subprocess.PIPE, text=True)
+        for stream, block in bad:
+            self.assertIn(f"': file 'q8.gguf': stream {stream}: block {block} at byte ", done.stderr)
         self.assertEqual(self.bad_blocks("--continue-on-error", f"--extract={self.path('rest')}"), bad)
         self.assertEqual(os.listdir(self.path("rest")), ["lossless"])
 
