@@ -197,8 +197,8 @@ int layout_find(const uint8_t *sample, size_t size, struct planes *planes, size_
 		return -1;
 	}
 	codec_histogram(sample, size, counts);
-	double least = bits_of(counts) / (double)size + 8.0 * COLUMN_COST / (double)size;
-	unsigned tried = find_strides(sample, size, strides);
+	double alone = bits_of(counts), least = (alone + 8.0 * COLUMN_COST) / (double)size;
+	unsigned tried = alone > 8.0 * COLUMN_COST ? find_strides(sample, size, strides) : 0;
 	for (unsigned i = 0; i < tried; i++) {
 		double bits = 0;
 		size_t whole = size / strides[i] * strides[i];

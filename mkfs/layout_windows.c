@@ -132,6 +132,8 @@ static int choose(struct layout_build *build, const struct ways *ways, uint64_t 
 	if (source_read(build->file, at, build->sample, size))
 		return -1;
 	least = cost_of(build, &ways->list[*chosen], at, size) - ways->gain;
+	if (least <= 0) /* such as zeros */
+		return 0;
 	for (unsigned i = 0; i < ways->count; i++) {
 		double cost = i == *chosen ? 1 : cost_of(build, &ways->list[i], at, size);
 		if (cost < least) {
