@@ -104,7 +104,10 @@ static int put_blob(struct lossless_packer *p, const void *bytes, size_t size)
 {
 	struct image_diag diag = {""};
 
-	return image_writer_put_blob(p->writer, bytes, size, &diag) ? cannot(p, diag.text) : 0;
+	if (image_writer_put_blob(p->writer, bytes, size, &diag))
+		return cannot(p, diag.text);
+	progress_add(p->progress, size * WORK); /* as it goes: text takes longest */
+	return 0;
 }
 
 static int copy_region(struct lossless_packer *p, const struct region *region, bytes_fn *take)
@@ -140,7 +143,6 @@ static int put_text(struct lossless_packer *p, const struct layout *layout)
 	if (image_writer_end_blob(p->writer, &p->blob, &stored, &diag))
 		return cannot(p, diag.text);
 	p->result->stored += stored;
-	progress_add(p->progress, p->result->text * WORK);
 	return 0;
 }
 

@@ -211,6 +211,25 @@ static enum status make_lossless(const struct options *options, const struct tre
 	return status;
 }
 
+/* As rehearse(). */
+static enum status rehearse_lossless(const struct options *options, const struct tree *tree)
+{
+	struct progress progress = PROGRESS_INIT;
+	struct watcher watcher;
+	enum status status = STATUS_FAILED;
+
+	if (options->target && output_check(options->target, options->force))
+		return STATUS_FAILED;
+	watcher_hold(&watcher);
+	if (watcher_start(&watcher, wipe_line, &progress))
+		cli_cannot("start", NULL, "%u threads cannot be had", options->jobs);
+	else
+		status = make_lossless(options, tree, NULL, &progress);
+	watcher_stop(&watcher);
+	watcher_release(&watcher);
+	return status;
+}
+
 static enum status run_lossless(const struct options *options)
 {
 	struct tree tree;
@@ -227,8 +246,7 @@ static enum status run_lossless(const struct options *options)
 		result = -1;
 	}
 	if (!result && options->dry_run) {
-		if (!options->target || output_check(options->target, options->force) == 0)
-			status = make_lossless(options, &tree, NULL, &progress);
+		status = rehearse_lossless(options, &tree);
 	} else if (!result &&
 		   output_open(&output, options->target, options->force, &progress) == 0) {
 		status = make_lossless(options, &tree, &output, &progress);

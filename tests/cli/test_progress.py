@@ -189,6 +189,14 @@ class Packing(Terminal):
                              f"mkentrofs: cannot create '{self.image}': ended by SIGINT")
             self.assertEqual(os.listdir(self.path("out")), [])
 
+    def test_interrupted_rehearsal(self):
+        """Ctrl-C where nothing is written ends it as any other program, on a clean line."""
+        self.write_long()
+        command = [PROGRAM, "--lossless", "--dry-run", self.model]  # reads and codes everything, so it takes a while
+        status, screen = self.show(command, 200, self.press_interrupt)
+        self.assertEqual(status, -signal.SIGINT)
+        self.check_clean(screen, 0)
+
 
 class Checking(Terminal):
     def setUp(self):
