@@ -4,7 +4,7 @@
 
 #include "codec/ggml_blocks.h"
 
-#include <string.h>
+#include <assert.h>
 
 static struct ggml_blocks blocks_of(const struct image *image, const struct efs_transcode *record)
 {
@@ -16,51 +16,29 @@ static struct ggml_blocks blocks_of(const struct image *image, const struct efs_
 	return blocks;
 }
 
-/* A power of two blocks: so what they are made of is whole blocks of the stream's. */
-static uint64_t part(const struct efs_transcode *record)
-{
-	uint64_t size = ggml_blocks_size(record->ggml_type);
+static_assert((int)GGML_BLOCK_SIZE_MAX <= (int)TRANSCODE_UNIT_MAX, "a block is a unit");
 
-	while (2 * size <= TRANSCODE_PART)
-		size *= 2;
-	return size;
+static unsigned unit(const struct efs_transcode *record)
+{
+	return (unsigned)ggml_blocks_size(record->ggml_type);
 }
 
 static unsigned sources(const struct image *image, const struct efs_transcode *record,
-			uint64_t offset, uint64_t size, struct transcode_source *sources)
+			uint64_t first, uint64_t count, struct transcode_source *sources)
 {
-	uint64_t block = ggml_blocks_size(record->ggml_type), first = offset / block;
-	uint64_t end = size ? (offset + size - 1) / block + 1 : first;
 	uint64_t codes = GGML_BLOCK / 8 * ggml_blocks_bits(record->ggml_type);
 
 	*sources = (struct transcode_source){image_tensor(image, record->tensor)->first_stream,
-					     first * codes, (end - first) * codes};
+					     first * codes, count * codes};
 	return 1;
 }
 
-static void make(const struct image *image, const struct efs_transcode *record, uint64_t offset,
-		 size_t size, const uint8_t *bytes, uint8_t *to)
+static void make(const struct image *image, const struct efs_transcode *record,
+		 const struct transcode_units *units, uint64_t skip, size_t count, uint8_t *to)
 {
 	const struct ggml_blocks blocks = blocks_of(image, record);
-	size_t skip = (size_t)(offset % blocks.size);
 
-	while (size) {
-		size_t count = size / blocks.size, done = count * blocks.size;
-		uint8_t one[GGML_BLOCK_SIZE_MAX];
-
-		if (skip || !count) {
-			count = 1;
-			done = blocks.size - skip < size ? blocks.size - skip : size;
-			ggml_blocks_put(&blocks, bytes, 1, one);
-			memcpy(to, one + skip, done);
-			skip = 0;
-		} else {
-			ggml_blocks_put(&blocks, bytes, count, to);
-		}
-		bytes += count * blocks.codes_size;
-		to += done;
-		size -= done;
-	}
+	ggml_blocks_put(&blocks, units->bytes + skip * blocks.codes_size, count, to);
 }
 
-const struct transcode_rule transcode_blocks = {part, sources, make};
+const struct transcode_rule transcode_blocks = {unit, sources, make};

@@ -13,8 +13,6 @@ static_assert(sizeof(struct efs_param) == sizeof(struct dequant_params) &&
 		      __builtin_offsetof(struct dequant_params, zero_point),
 	      "parameters are handed on as they lie in the catalog");
 
-enum { NUMBER_MAX = 8 }; /* bytes */
-
 /* Codes of a tensor at hand, and what is to be made of them. */
 struct codes {
 	const struct efs_tensor *tensor;
@@ -31,22 +29,19 @@ static uint64_t byte_of(const struct efs_tensor *tensor, uint64_t element)
 	return tensor->bits == 4 ? element / 2 : element;
 }
 
-/* Of whole blocks of codes, whatever the bits and the dtype. */
-static uint64_t part(const struct efs_transcode *record)
+static unsigned unit(const struct efs_transcode *record)
 {
-	(void)record;
-	return TRANSCODE_PART;
+	return efs_dtype_size(record->dtype);
 }
 
 static unsigned sources(const struct image *image, const struct efs_transcode *record,
-			uint64_t offset, uint64_t size, struct transcode_source *sources)
+			uint64_t first, uint64_t count, struct transcode_source *sources)
 {
 	const struct efs_tensor *tensor = image_tensor(image, record->tensor);
-	unsigned number = efs_dtype_size(record->dtype);
-	uint64_t first = byte_of(tensor, offset / number);
-	uint64_t end = size ? byte_of(tensor, (offset + size - 1) / number) + 1 : first;
+	uint64_t begin = byte_of(tensor, first);
+	uint64_t end = count ? byte_of(tensor, first + count - 1) + 1 : begin;
 
-	*sources = (struct transcode_source){tensor->first_stream, first, end - first};
+	*sources = (struct transcode_source){tensor->first_stream, begin, end - begin};
 	return 1;
 }
 
@@ -108,29 +103,13 @@ static void prepare(struct codes *codes, const struct image *image,
 		dequant_prepare(&codes->plan, tensor->bits, type_of(record->dtype), codes->params);
 }
 
-static void make(const struct image *image, const struct efs_transcode *record, uint64_t offset,
-		 size_t size, const uint8_t *bytes, uint8_t *to)
+static void make(const struct image *image, const struct efs_transcode *record,
+		 const struct transcode_units *units, uint64_t skip, size_t count, uint8_t *to)
 {
-	unsigned number = efs_dtype_size(record->dtype);
 	struct codes codes;
 
-	prepare(&codes, image, record, offset / number, bytes);
-	while (size) {
-		size_t skip = (size_t)(offset % number), count = number - skip;
-		uint8_t one[NUMBER_MAX];
-
-		if (skip || size < number) {
-			put_numbers(&codes, offset / number, 1, one);
-			count = count < size ? count : size;
-			memcpy(to, one + skip, count);
-		} else {
-			count = size / number * number;
-			put_numbers(&codes, offset / number, size / number, to);
-		}
-		offset += count;
-		to += count;
-		size -= count;
-	}
+	prepare(&codes, image, record, units->first, units->bytes);
+	put_numbers(&codes, units->first + skip, count, to);
 }
 
-const struct transcode_rule transcode_dequantize = {part, sources, make};
+const struct transcode_rule transcode_dequantize = {unit, sources, make};
