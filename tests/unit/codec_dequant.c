@@ -45,17 +45,6 @@ static const char *type_name(enum dequant_type type)
 	return names[type];
 }
 
-/* The next kernel that this CPU supports, in use; NULL after the last. Start with i = 0. */
-static const char *next_kernel(unsigned *i)
-{
-	while (codec_kernels[*i]) {
-		const char *name = codec_kernels[(*i)++]->name;
-		if (codec_use_kernel(name) == 0)
-			return name;
-	}
-	return NULL;
-}
-
 /* Every byte: all codes of 8 bits, and all pairs of codes of 4 bits. */
 static const uint8_t *all_bytes(void)
 {
@@ -86,7 +75,7 @@ static void check_kernels(const struct dequant_params *params)
 			size_t size = (bits == 8 ? 256 : 512) * dequant_size(type);
 			unsigned i = 0;
 			expand_all("reference", bits, type, params, expected);
-			for (const char *kernel; (kernel = next_kernel(&i));) {
+			for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 				memset(numbers, 0xa5, sizeof(numbers));
 				expand_all(kernel, bits, type, params, numbers);
 				cr_assert_eq(memcmp(numbers, expected, size), 0,
@@ -158,7 +147,7 @@ Test(codec_dequant, golden_numbers)
 	uint8_t numbers[512 * 4];
 	unsigned i = 0;
 
-	for (const char *kernel; (kernel = next_kernel(&i));) {
+	for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 		for (size_t k = 0; k < LENGTH(golden); k++) {
 			const struct golden *entry = &golden[k];
 			struct dequant_params params = params_of(entry->scale, entry->zero_point);
@@ -263,7 +252,7 @@ Test(codec_dequant, arithmetic_serves_most_scales)
 	uint32_t state = 9;
 	unsigned i = 0, tables = 0;
 
-	for (const char *kernel; (kernel = next_kernel(&i));) {
+	for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 		if (strcmp(kernel, "avx2") != 0 && strcmp(kernel, "neon") != 0)
 			continue;
 		for (unsigned n = 0; n < 2000; n++) {
@@ -314,7 +303,7 @@ Test(codec_dequant, any_count_at_any_place)
 			codec_use_kernel("reference");
 			dequant_prepare(&plan, bits, type, &params);
 			dequant(&plan, source, 0, bits == 8 ? COUNT_MAX : COUNT_MAX * 2, expected);
-			while (next_kernel(&i)) {
+			while (codec_next_kernel(&i)) {
 				dequant_prepare(&plan, bits, type, &params);
 				for (size_t count = 0; count < 300; count++)
 					check_place(&plan, expected, source, count % 7 / 3, count);
@@ -391,7 +380,7 @@ Test(codec_dequant, rows_of_any_length)
 				uint32_t state = 8;
 				unsigned i = 0;
 				expand_rows_slowly(&rows, codes, TOTAL, expected);
-				for (const char *kernel; (kernel = next_kernel(&i));) {
+				for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 					check_rows(&rows, kernel, codes, expected, 0, TOTAL);
 					for (unsigned n = 0; n < 10; n++) {
 						size_t first = codec_random(&state) % TOTAL;

@@ -25,17 +25,6 @@ static const struct case_of_type {
     {GGML_Q4_1, 0x1.fcp-8f, 11},
 };
 
-/* The next kernel that this CPU supports, in use; NULL after the last. Start with i = 0. */
-static const char *next_kernel(unsigned *i)
-{
-	while (codec_kernels[*i]) {
-		const char *name = codec_kernels[(*i)++]->name;
-		if (codec_use_kernel(name) == 0)
-			return name;
-	}
-	return NULL;
-}
-
 static float number_of_half(const uint8_t *bytes)
 {
 	unsigned bits = bytes[0] | (unsigned)bytes[1] << 8;
@@ -98,7 +87,7 @@ Test(codec_ggml_blocks, any_count)
 {
 	unsigned i = 0;
 
-	for (const char *kernel; (kernel = next_kernel(&i));) {
+	for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 		for (size_t c = 0; c < LENGTH(cases); c++)
 			for (size_t n = 0; n <= 21; n++)
 				check_blocks(&cases[c], kernel, n, (n + c) % 2 == 0);
@@ -110,7 +99,7 @@ Test(codec_ggml_blocks, many_blocks)
 {
 	unsigned i = 0;
 
-	for (const char *kernel; (kernel = next_kernel(&i));) {
+	for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 		for (size_t c = 0; c < LENGTH(cases); c++) {
 			check_blocks(&cases[c], kernel, 3855, 0);
 			check_blocks(&cases[c], kernel, 1001, 1);
@@ -128,7 +117,7 @@ static void check_example(unsigned type, float scale, int32_t zero_point, const 
 	for (unsigned i = 0; i < 32; i++)
 		codes[i] = (uint8_t)(type == GGML_Q8_0 ? i : (2 * i % 16) | (2 * i + 1) % 16 << 4);
 	cr_assert_eq(ggml_blocks_prepare(&blocks, type, scale, zero_point), 0);
-	while (next_kernel(&k)) {
+	while (codec_next_kernel(&k)) {
 		ggml_blocks_put(&blocks, codes, 1, block);
 		cr_assert(memcmp(block, expected, blocks.size) == 0);
 	}

@@ -47,17 +47,6 @@ static const struct planes blocks[] = {
     {.unit = 12, .word = 4, .count = 3, .size = {5, 1, 6}},
 };
 
-/* The next kernel that this CPU supports, in use; NULL after the last. Start with i = 0. */
-static const char *next_kernel(unsigned *i)
-{
-	while (codec_kernels[*i]) {
-		const char *name = codec_kernels[(*i)++]->name;
-		if (codec_use_kernel(name) == 0)
-			return name;
-	}
-	return NULL;
-}
-
 /* The definition: each word as a number, rotated; then a byte at a time to the end of its plane. */
 static void split_slowly(const struct planes *planes, const uint8_t *records, size_t n,
 			 uint8_t *const parts[])
@@ -193,7 +182,7 @@ static void check_lengths(const struct planes *planes, size_t most)
 	for (int start = 0; start < 2; start++) {
 		struct stage stage = stage_open(planes, most, start);
 		unsigned i = 0;
-		for (const char *kernel; (kernel = next_kernel(&i));)
+		for (const char *kernel; (kernel = codec_next_kernel(&i));)
 			for (size_t n = 0; n <= most; n++)
 				stage_run(&stage, kernel, source + n % planes->unit, n);
 		stage_close(&stage);
@@ -255,7 +244,7 @@ Test(codec_planes, random_shapes)
 		size_t n = codec_random(&state) % (20000u / planes.unit + 2);
 		const uint8_t *source = random_bytes(n * planes.unit);
 		struct stage stage = stage_open(&planes, n, tries++ % 2 == 0);
-		for (const char *kernel; (kernel = next_kernel(&i));)
+		for (const char *kernel; (kernel = codec_next_kernel(&i));)
 			stage_run(&stage, kernel, source, n);
 		stage_close(&stage);
 	}
@@ -270,7 +259,7 @@ Test(codec_planes, many_records)
 		size_t n = (256 << 10) / planes->unit;
 		struct stage stage = stage_open(planes, n, 0);
 		unsigned i = 0;
-		for (const char *kernel; (kernel = next_kernel(&i));)
+		for (const char *kernel; (kernel = codec_next_kernel(&i));)
 			stage_run(&stage, kernel, random_bytes(n * planes->unit), n);
 		stage_close(&stage);
 	}
@@ -313,7 +302,7 @@ Test(codec_planes, examples)
 {
 	unsigned i = 0;
 
-	for (const char *kernel; (kernel = next_kernel(&i));) {
+	for (const char *kernel; (kernel = codec_next_kernel(&i));) {
 		for (size_t e = 0; e < LENGTH(examples); e++) {
 			const struct example *example = &examples[e];
 			const struct planes *planes = &example->planes;
@@ -335,7 +324,7 @@ Test(codec_planes, none_of_nothing)
 	uint8_t *nowhere[PLANES_COUNT_MAX] = {NULL};
 	unsigned i = 0;
 
-	while (next_kernel(&i)) {
+	while (codec_next_kernel(&i)) {
 		for (size_t s = 0; s < LENGTH(numbers); s++) {
 			planes_split(&numbers[s], NULL, 0, nowhere);
 			planes_join(&numbers[s], (const uint8_t *const *)nowhere, 0, NULL);

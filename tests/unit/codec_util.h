@@ -3,6 +3,7 @@
 #ifndef ENTROFS_TESTS_CODEC_UTIL_H
 #define ENTROFS_TESTS_CODEC_UTIL_H
 
+#include "codec/codec.h"
 #include "codec/tree.h"
 
 #include <math.h>
@@ -11,6 +12,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* The next kernel that this CPU supports, in use; NULL after the last. Start with i = 0. */
+static inline const char *codec_next_kernel(unsigned *i)
+{
+	while (codec_kernels[*i]) {
+		const char *name = codec_kernels[(*i)++]->name;
+		if (codec_use_kernel(name) == 0)
+			return name;
+	}
+	return NULL;
+}
 
 struct codec_bench {
 	struct codec_table table;
