@@ -84,6 +84,9 @@ enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src
  * nothing beyond dst[size-1], from coded[0..coded_size), after which CODEC_SLACK bytes must be
  * readable. The bytes may be hostile: the result is CODEC_CORRUPT, or size bytes of some content;
  * memory outside the buffers is never touched.
+ *
+ * Blocks decoded in the order in which they lie in memory, one right behind the other, are decoded
+ * faster where they are in no cache yet: each brings the next one in.
  */
 enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *coded,
 			       size_t coded_size, uint8_t *dst, size_t size,

@@ -68,7 +68,7 @@ int decoder_create(struct decoder **decoder, struct image *image, struct stats *
 }
 
 /* Asks for stored bytes that storage has just put into memory: the first look at them, which is all
- * over a block, would wait for each of their lines. */
+ * over a block, would wait for each of their lines. The blocks behind it the codec brings in. */
 static void prefetch(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size; i += CACHE_LINE)
@@ -82,19 +82,15 @@ static int decode_blocks(struct decoder *decoder, const struct decode_run *run, 
 	const struct image *image = decoder->image;
 	unsigned log2 = image_stream(image, run->stream)->block_log2;
 	uint64_t start = image_block(image, run->stream, run->first).offset;
-	uint64_t from = image_block(image, run->stream, first).offset;
-	const uint8_t *stored = run->stored + (from - start);
-	size_t size = image_block(image, run->stream, first).stored_size;
-	prefetch(stored, size);
+	struct image_block block = image_block(image, run->stream, first);
+	const uint8_t *stored = run->stored + (block.offset - start);
+	prefetch(stored, block.stored_size);
 	for (uint64_t i = first; i < end; i++) {
 		uint8_t *raw = run->raw + ((i - run->first) << log2);
-		size_t next = i + 1 < end ? image_block(image, run->stream, i + 1).stored_size : 0;
-		prefetch(stored + size, next);
 		int error = image_decode_block(image, run->stream, i, stored, raw, scratch, diag);
 		if (error)
 			return error;
-		stored += size;
-		size = next;
+		stored += image_stored_size(image, run->stream, i);
 	}
 	return 0;
 }

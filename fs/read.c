@@ -3,8 +3,9 @@
  * read.c - ranges of files from pieces, and what to fetch ahead of the next request; see read.h.
  *
  * Each read takes a buffer with its decoding memory from a pool and puts it back after the reply.
- * The pool is a stack, so that the memory used last, still warm in the cache, is used next; there
- * are never more buffers than reads were under way at once. Its lock covers a push or a pop.
+ * The one that was put back last on the same processor is taken next: its caches may hold it still,
+ * and those of another processor do not. There are never more buffers than reads were under way at
+ * once. The pool's lock covers a push or a pop.
  */
 #include "fs/read.h"
 
@@ -15,16 +16,22 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 enum {
 	PAGE_ALIGN = 4096,       /* so that the kernel copies whole pages out of a buffer */
-	READERS = 4,             /* in order, at once, that there is memory for segments of */
+	/* Stored bytes are fetched so many times further ahead than the kernel reads. It asks for
+	 * all that it reads ahead at once, and the next time is soon; and to fetch much at a time
+	 * wakes the thread that does seldom. */
+	AHEAD_FACTOR = 4,
+	READERS = 2,             /* in order, at once, that there is memory for segments of */
 	SEGMENTS_MAX = 64 << 20, /* bytes */
 };
 
 struct read_buffer {
 	struct read_buffer *next; /* in the pool */
+	int cpu;                  /* that put it there */
 	struct streams_work work;
 	uint8_t *data;
 	size_t capacity; /* bytes of data */
@@ -44,12 +51,18 @@ struct reader {
 	struct read_buffer *free;
 };
 
+/* Decoded bytes whose stored ones are to be ahead of one reader. */
+static uint64_t fetch_window(const struct reader_options *options)
+{
+	return options->readahead * AHEAD_FACTOR;
+}
+
 /* Bytes of stored segments to make room for. */
 static size_t segments_room(const struct reader_options *options)
 {
 	if (options->keep_compressed)
 		return 0; /* the kernel keeps them */
-	uint64_t room = options->readahead * READERS;
+	uint64_t room = fetch_window(options) * READERS;
 	return room < SEGMENTS_MAX ? (size_t)room : SEGMENTS_MAX;
 }
 
@@ -73,7 +86,7 @@ int reader_create(struct reader **reader, struct image *image, int fd, uint64_t 
 		error = streams_create(&new->streams, image, new->segments, new->decoder,
 				       (size_t)options->cache_size, &new->stats);
 	if (!error)
-		error = ahead_create(&new->ahead, options->readahead,
+		error = ahead_create(&new->ahead, fetch_window(options),
 				     options->keep_compressed ? UINT64_MAX : room / 4 * 3);
 	if (error) {
 		reader_destroy(new);
@@ -120,16 +133,23 @@ void reader_destroy(struct reader *reader)
 
 static struct read_buffer *pop_buffer(struct reader *reader)
 {
+	int cpu = sched_getcpu();
 	pthread_mutex_lock(&reader->lock);
-	struct read_buffer *buffer = reader->free;
+	struct read_buffer **link = &reader->free;
+	while (*link && (*link)->cpu != cpu)
+		link = &(*link)->next;
+	if (!*link)
+		link = &reader->free;
+	struct read_buffer *buffer = *link;
 	if (buffer)
-		reader->free = buffer->next;
+		*link = buffer->next;
 	pthread_mutex_unlock(&reader->lock);
 	return buffer;
 }
 
 static void push_buffer(struct reader *reader, struct read_buffer *buffer)
 {
+	buffer->cpu = sched_getcpu();
 	pthread_mutex_lock(&reader->lock);
 	buffer->next = reader->free;
 	reader->free = buffer;

@@ -112,9 +112,10 @@ struct image_index_use image_index_use(struct image *image);
 
 uint64_t image_block_count(const struct image *image, uint32_t stream);
 
-/* These two, and image_decode_block(): the stream's index must be held; block <
- * image_block_count(). */
+/* These three, and image_decode_block(): the stream's index must be held; block <
+ * image_block_count(). image_stored_size() alone does not have to find the place. */
 struct image_block image_block(const struct image *image, uint32_t stream, uint64_t block);
+uint32_t image_stored_size(const struct image *image, uint32_t stream, uint64_t block);
 const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table);
 
 int image_scratch_create(struct image_scratch **scratch);

@@ -222,6 +222,11 @@ struct image_block image_block(const struct image *image, uint32_t stream, uint6
 	};
 }
 
+uint32_t image_stored_size(const struct image *image, uint32_t stream, uint64_t block)
+{
+	return block_stored_size(held_index(image, stream), &image->catalog.streams[stream], block);
+}
+
 const struct codec_table *image_table(const struct image *image, uint32_t stream, uint32_t table)
 {
 	return &held_index(image, stream)->tables[table];
