@@ -190,9 +190,9 @@ void decoder_destroy(struct decoder *decoder)
 	free(decoder);
 }
 
-void decoder_begin_request(struct decoder *decoder)
+bool decoder_begin_request(struct decoder *decoder)
 {
-	atomic_fetch_add(&decoder->requests, 1);
+	return atomic_fetch_add(&decoder->requests, 1) == 0;
 }
 
 void decoder_end_request(struct decoder *decoder)

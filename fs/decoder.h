@@ -11,6 +11,8 @@
 #include "fs/stats.h"
 #include "image/reader.h"
 
+#include <stdbool.h>
+
 struct decoder;
 
 /* image and stats stay the caller's. 0 or -ENOMEM. */
@@ -25,8 +27,9 @@ void decoder_destroy(struct decoder *decoder);
 /*
  * A request begins, or ends: from fetching what it will decode to sending its reply, it needs a
  * processor or will soon. Threads are woken to share a run only as far as requests leave them idle.
+ * True: no other one is under way.
  */
-void decoder_begin_request(struct decoder *decoder);
+bool decoder_begin_request(struct decoder *decoder);
 void decoder_end_request(struct decoder *decoder);
 
 /* Whole blocks [first, first + count) of a stream whose index the caller holds. */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <float.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,7 +254,13 @@ static void reply_range(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offse
 	fuse_reply_buf(req, lease.data, lease.size);
 	if (volume->pages)
 		pages_note(volume->pages, ino, (uint64_t)offset, lease.size);
+	/* The kernel reads ahead by several requests at once, and its reader waits for the first of
+	 * them: now it shall run here while other threads make the rest, rather than wait for a
+	 * processor until they have made it all. */
+	bool others_follow = lease.alone && lease.size > PUSH_REQUEST_MAX;
 	reader_release(volume->reader, &lease);
+	if (others_follow)
+		sched_yield();
 }
 
 static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -377,8 +377,8 @@ static int read_range(struct reader *reader, uint32_t node, uint64_t offset, siz
 	struct read_buffer *buffer = take_buffer(reader, size);
 	if (!buffer)
 		return -ENOMEM;
-	decoder_begin_request(reader->decoder);
-	struct read_lease made = {buffer->data, size, buffer};
+	bool alone = decoder_begin_request(reader->decoder);
+	struct read_lease made = {buffer->data, size, alone, buffer};
 	int error = read_pieces(reader, node, offset, size, in_order, buffer);
 	if (error)
 		reader_release(reader, &made);

@@ -39,6 +39,7 @@ void reader_destroy(struct reader *reader);
 struct read_lease {
 	const void *data;
 	size_t size;
+	bool alone; /* no other read was under way when this one began */
 	struct read_buffer *buffer;
 };
 
