@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 enum {
-	PAGE_ALIGN = 4096,       /* so that the kernel copies whole pages out of a buffer */
+	PAGE_ALIGN = 4096, /* so that the kernel copies whole pages out of a buffer */
 	/* Stored bytes are fetched so many times further ahead than the kernel reads. It asks for
 	 * all that it reads ahead at once, and the next time is soon; and to fetch much at a time
 	 * wakes the thread that does seldom. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 
 #define FILE_NAME "model.safetensors"
 
@@ -75,6 +76,61 @@ static int check_range(const struct fixture *f, uint64_t offset, size_t size)
 		    (lease.size && memcmp(lease.data, f->wanted + offset, lease.size) != 0);
 	reader_release(f->reader, &lease);
 	return wrong;
+}
+
+static struct read_lease borrow(const struct fixture *f)
+{
+	struct read_lease lease;
+	cr_assert_eq(reader_read(f->reader, f->node, 0, 1000, NULL, &lease), 0);
+	return lease;
+}
+
+/* The first of several requests at once is known. */
+Test(fs_read, alone)
+{
+	struct fixture f;
+	set_up(&f);
+	for (int round = 0; round < 3; round++) {
+		struct read_lease first = borrow(&f), second = borrow(&f);
+		cr_assert(first.alone);
+		cr_assert_not(second.alone);
+		reader_release(f.reader, &first);
+		reader_release(f.reader, &second);
+	}
+	tear_down(&f);
+}
+
+static bool run_on(unsigned cpu)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
+/* A buffer goes to a request on the processor that used it last, before one used later elsewhere.
+ */
+Test(fs_read, buffers_stay_on_their_processor)
+{
+	if (!run_on(1) || !run_on(0))
+		cr_skip_test("there are no two processors to run on");
+	struct fixture f;
+	set_up(&f);
+	struct read_lease one = borrow(&f), other = borrow(&f);
+	const void *of_one = one.data, *of_other = other.data;
+	run_on(1);
+	reader_release(f.reader, &other);
+	run_on(0);
+	reader_release(f.reader, &one);
+	run_on(1);
+	other = borrow(&f);
+	run_on(0);
+	one = borrow(&f);
+	cr_assert_eq(other.data, of_other);
+	cr_assert_eq(one.data, of_one);
+	reader_release(f.reader, &one);
+	reader_release(f.reader, &other);
+	tear_down(&f);
 }
 
 /* Ranges within a piece, across the borders of pieces, at and past the end of the file. */
@@ -171,5 +227,9 @@ Test(fs_read, damage_is_told_once)
 	cr_assert_neq(strstr(said, "block 2 at byte"), NULL, "%s", said);
 	cr_assert_eq(check_range(&f, start - 1000, 1000), 0);
 	cr_assert_eq(check_range(&f, start + 16384, 1000), 0);
+	/* None of those that failed counts as under way. */
+	struct read_lease lease = borrow(&f);
+	cr_assert(lease.alone);
+	reader_release(f.reader, &lease);
 	tear_down(&f);
 }
