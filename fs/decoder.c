@@ -19,7 +19,6 @@ enum {
 	SHARE_MIN = 60000, /* nanoseconds */
 	WORKERS_MAX = 64,
 	SPEED_DAMPING = 16, /* weight of the past in the running mean of the speed */
-	CACHE_LINE = 64,    /* bytes */
 };
 
 struct shared_run {
@@ -67,14 +66,6 @@ int decoder_create(struct decoder **decoder, struct image *image, struct stats *
 	return 0;
 }
 
-/* Asks for stored bytes that storage has just put into memory: the first look at them, which is all
- * over a block, would wait for each of their lines. The blocks behind it the codec brings in. */
-static void prefetch(const uint8_t *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i += CACHE_LINE)
-		__builtin_prefetch(bytes + i, 0, 3);
-}
-
 /* Blocks [first, end) of a run, by one thread. */
 static int decode_blocks(struct decoder *decoder, const struct decode_run *run, uint64_t first,
 			 uint64_t end, struct image_scratch *scratch, struct image_diag *diag)
@@ -82,9 +73,8 @@ static int decode_blocks(struct decoder *decoder, const struct decode_run *run, 
 	const struct image *image = decoder->image;
 	unsigned log2 = image_stream(image, run->stream)->block_log2;
 	uint64_t start = image_block(image, run->stream, run->first).offset;
-	struct image_block block = image_block(image, run->stream, first);
-	const uint8_t *stored = run->stored + (block.offset - start);
-	prefetch(stored, block.stored_size);
+	uint64_t from = image_block(image, run->stream, first).offset;
+	const uint8_t *stored = run->stored + (from - start);
 	for (uint64_t i = first; i < end; i++) {
 		uint8_t *raw = run->raw + ((i - run->first) << log2);
 		int error = image_decode_block(image, run->stream, i, stored, raw, scratch, diag);

@@ -47,17 +47,22 @@ def drop(paths, what="1"):
             os.close(fd)
 
 
+def available_memory():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(re.search(r"^MemAvailable:\s+(\d+) kB", file.read(), re.M)[1]) * 1024
+
+
 def back_memory(size):
     """Takes so many bytes from the host of a virtual machine, and leaves them to the page cache. A kernel that reports
     free pages gives them back to its host a second or two later; to have one again takes some hundred times as long as
     to copy it, and would be counted for whoever is measured then."""
-    if not os.path.isdir(PAGE_REPORTING):
+    if not os.path.isdir(PAGE_REPORTING) or available_memory() < 2 * size:
         return
     try:
         with mmap.mmap(-1, size) as memory:
             memory.madvise(MADV_POPULATE_WRITE)
     except OSError:
-        pass  # an old kernel, or too little memory: as it was
+        pass  # an old kernel: as it was
 
 
 def bring_to(state, system):
