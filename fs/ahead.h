@@ -15,8 +15,15 @@
 
 struct ahead;
 
-/* most: bytes to be ahead of one reader; 0: never. total: of all readers. 0 or -ENOMEM. */
-int ahead_create(struct ahead **ahead, uint64_t most, uint64_t total);
+/* Bytes to be ahead, decoded. */
+struct ahead_limits {
+	uint64_t least; /* of a reader, however slow */
+	uint64_t most;  /* of a reader, however fast; 0: never read ahead */
+	uint64_t total; /* of all readers */
+};
+
+/* 0 or -ENOMEM. */
+int ahead_create(struct ahead **ahead, const struct ahead_limits *limits);
 void ahead_destroy(struct ahead *ahead); /* NULL does nothing */
 
 struct ahead_plan {
@@ -25,9 +32,16 @@ struct ahead_plan {
 	uint64_t push_from, push_to; /* to deliver unasked; likewise */
 };
 
-/* Notes a request and plans what to fetch ahead of the next ones; and, if the caller can push,
- * what to deliver before they come. */
-struct ahead_plan ahead_note(struct ahead *ahead, uint32_t node, uint64_t offset, uint64_t size,
-			     bool can_push);
+/* A request for bytes of a file. */
+struct ahead_request {
+	uint32_t node;
+	uint64_t offset, size;
+	uint64_t time; /* when it came: nanoseconds of a clock that never goes back */
+	bool can_push; /* whoever answers can deliver more than was asked for */
+};
+
+/* Notes a request and plans what to fetch ahead of the next ones, and to deliver before they come.
+ */
+struct ahead_plan ahead_note(struct ahead *ahead, const struct ahead_request *request);
 
 #endif

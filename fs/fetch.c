@@ -62,9 +62,9 @@ int fetch_create(struct fetch **fetch, int fd, uint64_t base, enum fetch_mode mo
 	return 0;
 }
 
-int fetch_start(struct fetch *fetch, void *buffers, size_t size)
+int fetch_start(struct fetch *fetch, const struct fetch_buffers *buffers)
 {
-	int error = fetch_uring_start(fetch, buffers, size);
+	int error = fetch_uring_start(fetch, buffers);
 	return error ? fetch_threads_start(fetch) : 0;
 }
 

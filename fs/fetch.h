@@ -34,12 +34,20 @@ struct fetch;
 /* The image starts at byte `base` of fd, which stays the caller's. 0 or a negative errno. */
 int fetch_create(struct fetch **fetch, int fd, uint64_t base, enum fetch_mode mode);
 
+/* Equal buffers side by side. */
+struct fetch_buffers {
+	uint8_t *memory;
+	size_t size; /* bytes of each */
+	unsigned count;
+};
+
 /*
  * Makes reads ahead possible; until then, and if it fails, fetch_ahead() refuses. Starts threads,
- * so it comes after any fork. buffers[0..size) is where reads ahead will go: registered with the
- * kernel if it lets us.
+ * so it comes after any fork. Reads ahead will go to these buffers, which stay the caller's: each
+ * is registered with the kernel when it is first used, if the kernel lets us, and is in memory
+ * from then on.
  */
-int fetch_start(struct fetch *fetch, void *buffers, size_t size);
+int fetch_start(struct fetch *fetch, const struct fetch_buffers *buffers);
 
 /* Waits for reads under way; their done() has then been called. NULL does nothing. */
 void fetch_destroy(struct fetch *fetch);

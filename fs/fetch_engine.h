@@ -35,7 +35,7 @@ struct fetch_span fetch_span_of(const struct fetch *fetch, uint64_t offset, size
 int fetch_finish(struct fetch *fetch, const struct fetch_span *span, uint8_t *buffer, size_t have);
 
 /* Set engine and state. 0 or a negative errno. */
-int fetch_uring_start(struct fetch *fetch, void *buffers, size_t size);
+int fetch_uring_start(struct fetch *fetch, const struct fetch_buffers *buffers);
 int fetch_threads_start(struct fetch *fetch);
 
 #endif

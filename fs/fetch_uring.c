@@ -26,14 +26,17 @@ enum {
 	RETRY_NS = 1000000,            /* after the kernel had no memory for a read */
 };
 
+/* What the kernel knows of a buffer. */
+enum registration { NOT_TRIED, REGISTERED, REFUSED };
+
 struct uring {
 	struct io_uring ring; /* the thread's alone */
 	struct fetch *fetch;
 	pthread_t thread;
-	const uint8_t *buffers; /* registered as buffer 0, or NULL */
-	size_t buffers_size;
-	int wake_fd;    /* an eventfd: there is something new below */
-	uint64_t wakes; /* where its value is read to */
+	struct fetch_buffers buffers;
+	enum registration *registrations; /* of each of them; NULL: there can be none */
+	int wake_fd;                      /* an eventfd: there is something new below */
+	uint64_t wakes;                   /* where its value is read to */
 
 	pthread_mutex_t lock;                /* of all below */
 	struct fetch_request *first, **last; /* handed over, not yet taken */
@@ -41,12 +44,29 @@ struct uring {
 	bool stopping;
 };
 
-static bool is_registered(const struct uring *uring, const struct fetch_request *request,
-			  const struct fetch_span *span)
+/* Refused where no more memory may be locked. */
+static enum registration try_to_register(struct uring *uring, unsigned number)
 {
-	return uring->buffers && request->buffer >= uring->buffers &&
-	       span->size <= uring->buffers_size &&
-	       (size_t)(request->buffer - uring->buffers) <= uring->buffers_size - span->size;
+	const struct fetch_buffers *buffers = &uring->buffers;
+	const struct iovec place = {buffers->memory + number * buffers->size, buffers->size};
+	return io_uring_register_buffers_update_tag(&uring->ring, number, &place, NULL, 1) == 1
+		   ? REGISTERED
+		   : REFUSED;
+}
+
+/* The number by which the kernel knows a buffer; below 0: it does not. */
+static int number_of(struct uring *uring, const uint8_t *buffer)
+{
+	const struct fetch_buffers *buffers = &uring->buffers;
+	if (!uring->registrations || buffer < buffers->memory)
+		return -1;
+	size_t number = (size_t)(buffer - buffers->memory) / buffers->size;
+	if (number >= buffers->count || buffer != buffers->memory + number * buffers->size)
+		return -1;
+	enum registration *registration = &uring->registrations[number];
+	if (*registration == NOT_TRIED)
+		*registration = try_to_register(uring, (unsigned)number);
+	return *registration == REGISTERED ? (int)number : -1;
 }
 
 /* There is always an entry free: fewer reads are under way than there are entries. */
@@ -55,9 +75,10 @@ static void queue(struct uring *uring, struct fetch_request *request)
 	struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
 	struct fetch_span span = fetch_span_of(uring->fetch, request->offset, request->size);
 	int fd = atomic_load(&uring->fetch->fd);
-	if (is_registered(uring, request, &span))
+	int number = number_of(uring, request->buffer);
+	if (number >= 0)
 		io_uring_prep_read_fixed(entry, fd, request->buffer, (unsigned)span.size,
-					 span.offset, 0);
+					 span.offset, number);
 	else
 		io_uring_prep_read(entry, fd, request->buffer, (unsigned)span.size, span.offset);
 	io_uring_sqe_set_data(entry, request);
@@ -171,6 +192,7 @@ static void destroy(struct uring *uring)
 	io_uring_queue_exit(&uring->ring);
 	close(uring->wake_fd);
 	pthread_mutex_destroy(&uring->lock);
+	free(uring->registrations);
 	free(uring);
 }
 
@@ -234,19 +256,23 @@ static int create(struct uring **uring)
 	return 0;
 }
 
-int fetch_uring_start(struct fetch *fetch, void *buffers, size_t size)
+/* Room for the kernel's table of buffers; without it, reads go to plain memory. */
+static void prepare_registration(struct uring *uring, const struct fetch_buffers *buffers)
+{
+	uring->buffers = *buffers;
+	if (!buffers->count || io_uring_register_buffers_sparse(&uring->ring, buffers->count))
+		return;
+	uring->registrations = calloc(buffers->count, sizeof(*uring->registrations));
+}
+
+int fetch_uring_start(struct fetch *fetch, const struct fetch_buffers *buffers)
 {
 	struct uring *uring;
 	int error = create(&uring);
 	if (error)
 		return error;
 	uring->fetch = fetch;
-	/* Fails where memory may not be locked; plain reads then do. */
-	struct iovec all = {buffers, size};
-	if (buffers && io_uring_register_buffers(&uring->ring, &all, 1) == 0) {
-		uring->buffers = buffers;
-		uring->buffers_size = size;
-	}
+	prepare_registration(uring, buffers);
 	error = pthread_create(&uring->thread, NULL, run, uring);
 	if (error) {
 		destroy(uring);

@@ -21,10 +21,11 @@
 
 enum {
 	PAGE_ALIGN = 4096, /* so that the kernel copies whole pages out of a buffer */
-	/* Stored bytes are fetched so many times further ahead than the kernel reads. It asks for
-	 * all that it reads ahead at once, and the next time is soon; and to fetch much at a time
-	 * wakes the thread that does seldom. */
+	/* Stored bytes of a fast reader are fetched so many times further ahead than the kernel
+	 * reads. It asks for all that it reads ahead at once, and the next time is soon; and to
+	 * fetch much at a time wakes the thread that does seldom. */
 	AHEAD_FACTOR = 4,
+	AHEAD_LEAST_SHARE = 4,   /* and of a slow one to this part of what the kernel reads ahead */
 	READERS = 2,             /* in order, at once, that there is memory for segments of */
 	SEGMENTS_MAX = 64 << 20, /* bytes */
 };
@@ -51,18 +52,12 @@ struct reader {
 	struct read_buffer *free;
 };
 
-/* Decoded bytes whose stored ones are to be ahead of one reader. */
-static uint64_t fetch_window(const struct reader_options *options)
-{
-	return options->readahead * AHEAD_FACTOR;
-}
-
 /* Bytes of stored segments to make room for. */
 static size_t segments_room(const struct reader_options *options)
 {
 	if (options->keep_compressed)
 		return 0; /* the kernel keeps them */
-	uint64_t room = fetch_window(options) * READERS;
+	uint64_t room = options->readahead * AHEAD_FACTOR * READERS;
 	return room < SEGMENTS_MAX ? (size_t)room : SEGMENTS_MAX;
 }
 
@@ -85,9 +80,13 @@ int reader_create(struct reader **reader, struct image *image, int fd, uint64_t 
 	if (!error)
 		error = streams_create(&new->streams, image, new->segments, new->decoder,
 				       (size_t)options->cache_size, &new->stats);
+	const struct ahead_limits limits = {
+	    .least = options->readahead / AHEAD_LEAST_SHARE,
+	    .most = options->readahead * AHEAD_FACTOR,
+	    .total = options->keep_compressed ? UINT64_MAX : room / 4 * 3,
+	};
 	if (!error)
-		error = ahead_create(&new->ahead, fetch_window(options),
-				     options->keep_compressed ? UINT64_MAX : room / 4 * 3);
+		error = ahead_create(&new->ahead, &limits);
 	if (error) {
 		reader_destroy(new);
 		return error;
@@ -98,11 +97,10 @@ int reader_create(struct reader **reader, struct image *image, int fd, uint64_t 
 
 void reader_start(struct reader *reader)
 {
-	size_t size;
-	void *memory = segments_memory(reader->segments, &size);
+	struct fetch_buffers buffers = segments_buffers(reader->segments);
 	decoder_start(reader->decoder, reader->options.workers);
-	if (size)
-		fetch_start(reader->fetch, memory, size);
+	if (buffers.count)
+		fetch_start(reader->fetch, &buffers);
 }
 
 static void destroy_buffer(struct read_buffer *buffer)
@@ -397,7 +395,8 @@ int reader_read(struct reader *reader, uint32_t node, uint64_t offset, size_t si
 	size = clip(reader, node, offset, size);
 	if (size == 0)
 		return 0;
-	struct ahead_plan plan = ahead_note(reader->ahead, node, offset, size, next != NULL);
+	const struct ahead_request request = {node, offset, size, start, next != NULL};
+	struct ahead_plan plan = ahead_note(reader->ahead, &request);
 	/* First, so that storage is busy while this thread decodes. */
 	fetch_ahead_of(reader, node, &plan);
 	int error = read_range(reader, node, offset, size, plan.in_order, lease);

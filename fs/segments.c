@@ -15,6 +15,8 @@
 enum {
 	/* A segment's stored bytes are at most its decoded ones, block by block. */
 	SLOT_SIZE = SEGMENT_SIZE + FETCH_OVERHEAD + FETCH_ALIGN,
+	/* Nanoseconds after which nobody is likely to come for the rest of a segment. */
+	KEEP_TIME = 100000000,
 };
 _Static_assert((int)CODEC_SLACK <= (int)FETCH_ALIGN, "the decoder's slack fits behind a segment");
 
@@ -43,7 +45,7 @@ int segments_create(struct segments **segments, struct image *image, struct fetc
 		return -ENOMEM;
 	*new = (struct segments){.image = image, .fetch = fetch, .stats = stats};
 	new->reads = calloc(count ? count : 1, sizeof(*new->reads));
-	if (!new->reads || slots_create(&new->slots, SLOT_SIZE, count)) {
+	if (!new->reads || slots_create(&new->slots, SLOT_SIZE, count, KEEP_TIME)) {
 		free(new->reads);
 		free(new);
 		return -ENOMEM;
@@ -61,9 +63,11 @@ void segments_destroy(struct segments *segments)
 	free(segments);
 }
 
-void *segments_memory(const struct segments *segments, size_t *size)
+struct fetch_buffers segments_buffers(const struct segments *segments)
 {
-	return slots_memory(segments->slots, size);
+	size_t all;
+	uint8_t *memory = slots_memory(segments->slots, &all);
+	return (struct fetch_buffers){memory, SLOT_SIZE, (unsigned)(all / SLOT_SIZE)};
 }
 
 uint64_t segments_blocks(const struct segments *segments, uint32_t stream)

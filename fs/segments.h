@@ -25,7 +25,7 @@ int segments_create(struct segments **segments, struct image *image, struct fetc
 void segments_destroy(struct segments *segments); /* after fetch; NULL does nothing */
 
 /* Where they are kept, for fetch_start(). */
-void *segments_memory(const struct segments *segments, size_t *size);
+struct fetch_buffers segments_buffers(const struct segments *segments);
 
 /* Blocks in each segment of a stream but the last. */
 uint64_t segments_blocks(const struct segments *segments, uint32_t stream);

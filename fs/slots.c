@@ -7,6 +7,8 @@
  */
 #include "fs/slots.h"
 
+#include "fs/stats.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ struct entry {
 	unsigned holders;            /* those who wait included */
 	struct entry *chain;         /* next in the hash bucket */
 	struct queue *queue;         /* that it waits in; NULL while somebody holds it */
+	uint64_t since;              /* when it joined it */
 	struct entry *older, *newer; /* in the queue */
 	pthread_cond_t filled;
 };
@@ -33,8 +36,10 @@ struct slots {
 	pthread_mutex_t lock; /* of everything but what held slots hold */
 	struct entry *entries;
 	struct entry **buckets;
-	struct queue finished; /* reused first, from the newest: it is in the CPU's caches still */
-	struct queue kept;     /* reused when there are no others, from the oldest */
+	struct queue finished;  /* reused first, from the newest: it is in the CPU's caches still */
+	struct queue kept;      /* reused when it is old or there are no others, from the oldest */
+	struct queue untouched; /* has no memory yet */
+	uint64_t keep;          /* nanoseconds after which what is kept is old */
 	uint8_t *memory;
 	size_t slot_size;
 	unsigned count, bucket_mask;
@@ -57,7 +62,7 @@ static void join_queue(struct queue *queue, struct entry *entry)
 	queue->newest = entry;
 }
 
-int slots_create(struct slots **slots, size_t slot_size, unsigned count)
+int slots_create(struct slots **slots, size_t slot_size, unsigned count, uint64_t keep)
 {
 	struct slots *new = calloc(1, sizeof(*new));
 	if (!new)
@@ -65,7 +70,8 @@ int slots_create(struct slots **slots, size_t slot_size, unsigned count)
 	unsigned buckets = 16;
 	while (buckets < 2 * count)
 		buckets *= 2;
-	*new = (struct slots){.slot_size = slot_size, .count = count, .bucket_mask = buckets - 1};
+	*new = (struct slots){
+	    .slot_size = slot_size, .count = count, .bucket_mask = buckets - 1, .keep = keep};
 	new->entries = calloc(count ? count : 1, sizeof(*new->entries));
 	new->buckets = calloc(buckets, sizeof(struct entry *));
 	new->memory = count ? mmap(NULL, slot_size * count, PROT_READ | PROT_WRITE,
@@ -86,7 +92,7 @@ int slots_create(struct slots **slots, size_t slot_size, unsigned count)
 		struct entry *entry = &new->entries[i];
 		entry->slot.data = new->memory + i *slot_size;
 		pthread_cond_init(&entry->filled, NULL);
-		join_queue(&new->finished, entry);
+		join_queue(&new->untouched, entry);
 	}
 	*slots = new;
 	return 0;
@@ -141,6 +147,7 @@ static void let_go(struct slots *slots, struct entry *entry, bool finished)
 		return;
 	if (entry->content == FAILED)
 		entry->content = FREE; /* it left the table when it failed */
+	entry->since = stats_now();
 	join_queue(finished || entry->content == FREE ? &slots->finished : &slots->kept, entry);
 }
 
@@ -156,10 +163,21 @@ static enum slots_state await(struct slots *slots, struct entry *entry)
 	return SLOTS_NONE;
 }
 
-/* The slot least worth keeping, now under this key; NULL if all are held. */
+/* The slot that is least worth keeping; NULL if all are held. */
+static struct entry *choose(const struct slots *slots)
+{
+	struct entry *kept = slots->kept.oldest;
+	if (slots->finished.newest)
+		return slots->finished.newest;
+	if (!slots->untouched.oldest || (kept && stats_now() - kept->since >= slots->keep))
+		return kept;
+	return slots->untouched.oldest;
+}
+
+/* A slot, now under this key; NULL if all are held. */
 static struct entry *reuse(struct slots *slots, struct slots_key key)
 {
-	struct entry *entry = slots->finished.newest ? slots->finished.newest : slots->kept.oldest;
+	struct entry *entry = choose(slots);
 	if (!entry)
 		return NULL;
 	if (entry->content != FREE)
@@ -229,21 +247,4 @@ void *slots_memory(const struct slots *slots, size_t *size)
 {
 	*size = slots->slot_size * slots->count;
 	return slots->memory;
-}
-
-static void drop_queue(struct slots *slots, struct queue *queue)
-{
-	for (struct entry *entry = queue->oldest; entry; entry = entry->newer) {
-		if (entry->content != FREE)
-			forget(slots, entry);
-		madvise(entry->slot.data, slots->slot_size, MADV_DONTNEED);
-	}
-}
-
-void slots_drop(struct slots *slots)
-{
-	pthread_mutex_lock(&slots->lock);
-	drop_queue(slots, &slots->finished);
-	drop_queue(slots, &slots->kept);
-	pthread_mutex_unlock(&slots->lock);
 }

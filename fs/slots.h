@@ -26,7 +26,6 @@ struct slots_key {
 
 struct slot {
 	uint8_t *data; /* page-aligned; the size given at creation */
-	size_t lead;   /* the filler's, for those who find it ready */
 };
 
 enum slots_state {
@@ -35,9 +34,12 @@ enum slots_state {
 	SLOTS_NONE,  /* not there, and no slot can be had: do without */
 };
 
-/* count slots of slot_size bytes; memory is taken from the system when a slot is first used.
- * 0 or -ENOMEM. */
-int slots_create(struct slots **slots, size_t slot_size, unsigned count);
+/*
+ * count slots of slot_size bytes; memory is taken from the system when a slot is first used, which
+ * is put off while there are others that are finished, or that nobody has used for `keep`
+ * nanoseconds. 0 or -ENOMEM.
+ */
+int slots_create(struct slots **slots, size_t slot_size, unsigned count, uint64_t keep);
 
 /* Nothing may be held. NULL does nothing. */
 void slots_destroy(struct slots *slots);
@@ -60,8 +62,5 @@ void slots_put(struct slots *slots, struct slot *slot, bool finished);
 
 /* All buffers, for registration; each slot's data lies in it. */
 void *slots_memory(const struct slots *slots, size_t *size);
-
-/* Gives the memory of slots that nobody holds back to the system. */
-void slots_drop(struct slots *slots);
 
 #endif

@@ -33,7 +33,8 @@ int streams_create(struct streams **streams, struct image *image, struct segment
 		largest = log2 > largest ? log2 : largest;
 	}
 	*new = (struct streams){image, segments, decoder, stats, NULL};
-	if (slots_create(&new->blocks, (size_t)1 << largest, (unsigned)(cache >> largest))) {
+	if (slots_create(&new->blocks, (size_t)1 << largest, (unsigned)(cache >> largest),
+			 UINT64_MAX)) {
 		free(new);
 		return -ENOMEM;
 	}

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 enum { FILE_SIZE = 1000003, BUFFER_SIZE = 300000, READS = 300, AT_ONCE = 100 };
+enum { AHEAD_SIZE = 20480, STRIDE = AHEAD_SIZE + FETCH_OVERHEAD }; /* of a read ahead */
 
 struct fixture {
 	int fd;
@@ -122,17 +123,16 @@ static void check_ahead(struct fixture *f, uint8_t *memory)
 {
 	static struct reads reads = {.lock = PTHREAD_MUTEX_INITIALIZER,
 				     .more = PTHREAD_COND_INITIALIZER};
-	const size_t stride = 20480 + FETCH_OVERHEAD;
 	uint64_t seed = 11;
 	unsigned started = 0;
 	reads.done = 0;
 	for (unsigned i = 0; i < AT_ONCE; i++) {
 		struct read_ahead *read = &reads.read[i];
 		uint64_t offset =
-		    i == 5 ? FILE_SIZE - 10 : build_random(&seed) % (FILE_SIZE - 20480);
+		    i == 5 ? FILE_SIZE - 10 : build_random(&seed) % (FILE_SIZE - AHEAD_SIZE);
 		*read = (struct read_ahead){.all = &reads};
-		read->request = (struct fetch_request){offset, 1 + build_random(&seed) % 20480,
-						       memory + i * stride, note, NULL};
+		read->request = (struct fetch_request){offset, 1 + build_random(&seed) % AHEAD_SIZE,
+						       memory + i * (size_t)STRIDE, note, NULL};
 		if (i)
 			reads.read[i - 1].request.next = &read->request;
 	}
@@ -154,36 +154,82 @@ static void check_ahead(struct fixture *f, uint8_t *memory)
 	cr_assert_geq(started, 32);
 }
 
-static void check_engine(int (*start)(struct fetch *, void *, size_t), const char *name)
+static struct fetch_buffers create_buffers(void)
+{
+	uint8_t *memory = mmap(NULL, (size_t)AT_ONCE * STRIDE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(memory, MAP_FAILED);
+	return (struct fetch_buffers){memory, STRIDE, AT_ONCE};
+}
+
+static void free_buffers(const struct fetch_buffers *buffers)
+{
+	munmap(buffers->memory, buffers->count * buffers->size);
+}
+
+static void check_engine(int (*start)(struct fetch *, const struct fetch_buffers *),
+			 const char *name)
 {
 	struct fixture f;
-	size_t size = AT_ONCE * ((size_t)20480 + FETCH_OVERHEAD);
-	uint8_t *memory = buffer_of(size);
+	struct fetch_buffers buffers = create_buffers();
 	for (enum fetch_mode mode = FETCH_DIRECT; mode <= FETCH_BUFFERED; mode++) {
 		set_up(&f, 0, mode);
 		cr_assert_str_eq(fetch_engine(f.fetch), "none");
-		if (start(f.fetch, memory, size)) {
+		if (start(f.fetch, &buffers)) {
 			fprintf(stderr, "skipped: no %s here\n", name);
 			tear_down(&f);
 			break;
 		}
 		cr_assert_str_eq(fetch_engine(f.fetch), name);
-		check_ahead(&f, memory);
-		check_ahead(&f, memory);
+		check_ahead(&f, buffers.memory);
+		check_ahead(&f, buffers.memory);
 		tear_down(&f);
 	}
-	free(memory);
+	free_buffers(&buffers);
 }
 
-static int start_threads(struct fetch *fetch, void *buffers, size_t size)
+static int start_threads(struct fetch *fetch, const struct fetch_buffers *buffers)
 {
-	(void)buffers, (void)size;
+	(void)buffers;
 	return fetch_threads_start(fetch);
 }
 
 Test(fs_fetch, io_uring)
 {
 	check_engine(fetch_uring_start, "io_uring");
+}
+
+/* How many pages of some buffers are in memory. */
+static size_t pages_present(const struct fetch_buffers *buffers)
+{
+	size_t size = buffers->count * buffers->size, pages = size / (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char *present = calloc(pages, 1);
+	size_t count = 0;
+	cr_assert_eq(mincore(buffers->memory, size, present), 0);
+	for (size_t i = 0; i < pages; i++)
+		count += present[i] & 1;
+	free(present);
+	return count;
+}
+
+/* Buffers take memory when they are used; those besides them may be used, too, though they cannot
+ * be registered. */
+Test(fs_fetch, buffers)
+{
+	struct fixture f;
+	struct fetch_buffers buffers = create_buffers();
+	const struct fetch_buffers registered = {buffers.memory, STRIDE, AT_ONCE / 2};
+	madvise(buffers.memory, buffers.count * buffers.size, MADV_NOHUGEPAGE);
+	set_up(&f, 0, FETCH_DIRECT);
+	if (fetch_uring_start(f.fetch, &registered)) {
+		fprintf(stderr, "skipped: no io_uring here\n");
+	} else {
+		cr_assert_eq(pages_present(&buffers), 0);
+		check_ahead(&f, buffers.memory);
+		cr_assert_gt(pages_present(&buffers), AT_ONCE / 4);
+	}
+	tear_down(&f);
+	free_buffers(&buffers);
 }
 
 Test(fs_fetch, threads)
@@ -209,19 +255,18 @@ static bool forbid_entering_rings(void)
 Test(fs_fetch, io_uring_is_filtered)
 {
 	struct fixture f;
-	size_t size = AT_ONCE * ((size_t)20480 + FETCH_OVERHEAD);
-	uint8_t *memory = buffer_of(size);
+	struct fetch_buffers buffers = create_buffers();
 	if (!forbid_entering_rings()) {
 		fprintf(stderr, "skipped: no filters of system calls here\n");
-		free(memory);
+		free_buffers(&buffers);
 		return;
 	}
 	set_up(&f, 0, FETCH_DIRECT);
-	cr_assert_eq(fetch_start(f.fetch, memory, size), 0);
+	cr_assert_eq(fetch_start(f.fetch, &buffers), 0);
 	cr_assert_str_eq(fetch_engine(f.fetch), "pread");
-	check_ahead(&f, memory);
+	check_ahead(&f, buffers.memory);
 	tear_down(&f);
-	free(memory);
+	free_buffers(&buffers);
 }
 
 struct counted {
@@ -256,6 +301,7 @@ Test(fs_fetch, whose_asker_is_stuck)
 {
 	enum { STACK = 65536, SIZE = 40960 };
 	static struct counted reads[COUNTED];
+	const struct fetch_buffers none = {NULL, 0, 0};
 	struct fixture f;
 	_Atomic unsigned *done =
 	    mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -265,7 +311,7 @@ Test(fs_fetch, whose_asker_is_stuck)
 	cr_assert_neq(done, MAP_FAILED);
 	set_up(&f, 0, FETCH_DIRECT);
 	cr_assert_eq(fsync(f.fd), 0);
-	cr_assert_eq(fetch_start(f.fetch, NULL, 0), 0);
+	cr_assert_eq(fetch_start(f.fetch, &none), 0);
 	for (unsigned i = 0; i < COUNTED; i++) {
 		reads[i] = (struct counted){.done = done};
 		reads[i].request = (struct fetch_request){
