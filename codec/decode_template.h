@@ -41,7 +41,10 @@
 
 #include <string.h>
 
-enum { PREFETCH_LINE = 64 };
+enum {
+	PREFETCH_LINE = 64,
+	PIECE = 512, /* bytes of a chunk to bring in before as many are worked on */
+};
 
 /*
  * First walk. False if the block is not what its size and the tree demand. No sum overflows: a node
@@ -92,6 +95,21 @@ static inline void prefetch_next(const uint8_t *next, size_t position, size_t bi
 		__builtin_prefetch(from, 0, 3);
 }
 
+/* Second walk, one chunk: piece by piece, since half of a block may be one chunk, and its own bits
+ * would wait behind all that it has brought in. */
+static inline void unpack_pieces(const struct codec_tree *tree, const struct codec_node *node,
+				 const uint8_t *coded, const uint8_t *next,
+				 const struct codec_extent *extent, uint8_t *out, int exact)
+{
+	const size_t most = (size_t)PIECE / node->width * 8; /* elements: they end with a byte */
+	for (size_t done = 0; done < extent->count; done += most) {
+		size_t rest = extent->count - done, count = rest < most ? rest : most;
+		size_t position = extent->position + done * node->width;
+		prefetch_next(next, position, count * node->width);
+		unpack(out + done, tree, node, coded, position, count, exact);
+	}
+}
+
 /* Second walk, one inner node. */
 static inline void join(const struct codec_tree *tree, unsigned number, const uint8_t *coded,
 			const struct codec_extent *extents, uint8_t *out, const uint8_t *lists,
@@ -132,19 +150,21 @@ static enum codec_result decode(const struct codec_tree *tree, const uint8_t *co
 		uint8_t *out = scratch->lists[node->depth & 1] + extent.offset;
 		if (extent.count == 0)
 			continue;
-		prefetch_next(next, extent.position, (size_t)extent.count * node->width);
-		if (node->right != 0)
+		if (node->right != 0) {
+			prefetch_next(next, extent.position, extent.count);
 			join(tree, number, coded, extents, out, scratch->lists[~node->depth & 1],
 			     0);
-		else if (node->width != 0)
-			unpack(out, tree, node, coded, extent.position, extent.count, 0);
+		} else if (node->width != 0) {
+			unpack_pieces(tree, node, coded, next, &extent, out, 0);
+		}
 	}
-	prefetch_next(next, 0, size * nodes[0].width);
-	if (nodes[0].right != 0)
+	if (nodes[0].right != 0) {
+		prefetch_next(next, 0, size);
 		join(tree, 0, coded, extents, dst, scratch->lists[1], 1);
-	else if (nodes[0].width != 0)
-		unpack(dst, tree, &nodes[0], coded, 0, size, 1);
-	else
+	} else if (nodes[0].width != 0) {
+		unpack_pieces(tree, &nodes[0], coded, next, &extents[0], dst, 1);
+	} else {
 		memset(dst, tree->symbols[0], size);
+	}
 	return CODEC_OK;
 }
