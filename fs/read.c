@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * read.c - ranges of files from pieces, and what to fetch ahead of the next request; see read.h.
- *
- * Each read takes a buffer with its decoding memory from a pool and puts it back after the reply.
- * The one that was put back last on the same processor is taken next: its caches may hold it still,
- * and those of another processor do not. There are never more buffers than reads were under way at
- * once. The pool's lock covers a push or a pop.
  */
 #include "fs/read.h"
 
 #include "fs/ahead.h"
+#include "fs/buffers.h"
 #include "fs/damage.h"
 #include "fs/streams.h"
 #include "image/transcode.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 
 enum {
-	PAGE_ALIGN = 4096, /* so that the kernel copies whole pages out of a buffer */
 	/* Stored bytes of a fast reader are fetched so many times further ahead than the kernel
 	 * reads. It asks for all that it reads ahead at once, and the next time is soon; and to
 	 * fetch much at a time wakes the thread that does seldom. */
@@ -28,15 +21,6 @@ enum {
 	AHEAD_LEAST_SHARE = 4,   /* and of a slow one to this part of what the kernel reads ahead */
 	READERS = 2,             /* in order, at once, that there is memory for segments of */
 	SEGMENTS_MAX = 64 << 20, /* bytes */
-};
-
-struct read_buffer {
-	struct read_buffer *next; /* in the pool */
-	int cpu;                  /* that put it there */
-	struct streams_work work;
-	uint8_t *data;
-	size_t capacity; /* bytes of data */
-	uint8_t *source; /* TRANSCODE_SOURCE_MAX bytes, once needed */
 };
 
 struct reader {
@@ -48,8 +32,7 @@ struct reader {
 	struct streams *streams;
 	struct ahead *ahead;
 	struct stats stats;
-	pthread_mutex_t lock; /* of free */
-	struct read_buffer *free;
+	struct buffers *buffers;
 };
 
 /* Bytes of stored segments to make room for. */
@@ -69,7 +52,6 @@ int reader_create(struct reader **reader, struct image *image, int fd, uint64_t 
 		return -ENOMEM;
 	new->image = image;
 	new->options = *options;
-	pthread_mutex_init(&new->lock, NULL);
 	size_t room = segments_room(options);
 	int error = fetch_create(&new->fetch, fd, base,
 				 options->keep_compressed ? FETCH_BUFFERED : FETCH_DIRECT);
@@ -87,6 +69,8 @@ int reader_create(struct reader **reader, struct image *image, int fd, uint64_t 
 	};
 	if (!error)
 		error = ahead_create(&new->ahead, &limits);
+	if (!error)
+		error = buffers_create(&new->buffers);
 	if (error) {
 		reader_destroy(new);
 		return error;
@@ -103,96 +87,17 @@ void reader_start(struct reader *reader)
 		fetch_start(reader->fetch, &buffers);
 }
 
-static void destroy_buffer(struct read_buffer *buffer)
-{
-	streams_work_free(&buffer->work);
-	free(buffer->data);
-	free(buffer->source);
-	free(buffer);
-}
-
 void reader_destroy(struct reader *reader)
 {
 	if (!reader)
 		return;
-	while (reader->free) {
-		struct read_buffer *buffer = reader->free;
-		reader->free = buffer->next;
-		destroy_buffer(buffer);
-	}
 	fetch_destroy(reader->fetch);
 	decoder_destroy(reader->decoder);
 	streams_destroy(reader->streams);
 	segments_destroy(reader->segments);
 	ahead_destroy(reader->ahead);
-	pthread_mutex_destroy(&reader->lock);
+	buffers_destroy(reader->buffers);
 	free(reader);
-}
-
-static struct read_buffer *pop_buffer(struct reader *reader)
-{
-	int cpu = sched_getcpu();
-	pthread_mutex_lock(&reader->lock);
-	struct read_buffer **link = &reader->free;
-	while (*link && (*link)->cpu != cpu)
-		link = &(*link)->next;
-	if (!*link)
-		link = &reader->free;
-	struct read_buffer *buffer = *link;
-	if (buffer)
-		*link = buffer->next;
-	pthread_mutex_unlock(&reader->lock);
-	return buffer;
-}
-
-static void push_buffer(struct reader *reader, struct read_buffer *buffer)
-{
-	buffer->cpu = sched_getcpu();
-	pthread_mutex_lock(&reader->lock);
-	buffer->next = reader->free;
-	reader->free = buffer;
-	pthread_mutex_unlock(&reader->lock);
-}
-
-static struct read_buffer *create_buffer(void)
-{
-	struct read_buffer *buffer = calloc(1, sizeof(*buffer));
-	if (buffer && streams_work_create(&buffer->work)) {
-		free(buffer);
-		return NULL;
-	}
-	return buffer;
-}
-
-/* Grows a buffer to hold size bytes; its content is lost. */
-static int reserve(struct read_buffer *buffer, size_t size)
-{
-	if (size <= buffer->capacity)
-		return 0;
-	free(buffer->data);
-	buffer->data = NULL;
-	buffer->capacity = 0;
-	void *data;
-	if (posix_memalign(&data, PAGE_ALIGN, size))
-		return -ENOMEM;
-	buffer->data = data;
-	buffer->capacity = size;
-	return 0;
-}
-
-/* A buffer of at least size bytes from the pool, or a new one; NULL: out of memory. */
-static struct read_buffer *take_buffer(struct reader *reader, size_t size)
-{
-	struct read_buffer *buffer = pop_buffer(reader);
-	if (!buffer)
-		buffer = create_buffer();
-	if (!buffer)
-		return NULL;
-	if (reserve(buffer, size)) {
-		push_buffer(reader, buffer);
-		return NULL;
-	}
-	return buffer;
 }
 
 /* A stretch of a file that lies within one piece. */
@@ -254,7 +159,7 @@ static int read_transcode(struct reader *reader, const struct stretch *stretch, 
 	uint32_t number = stretch->piece->source;
 	uint64_t at = stretch->from, end = stretch->from + stretch->size;
 	if (!buffer->source)
-		buffer->source = aligned_alloc(PAGE_ALIGN, TRANSCODE_SOURCE_MAX);
+		buffer->source = aligned_alloc(BUFFERS_PAGE, TRANSCODE_SOURCE_MAX);
 	if (!buffer->source)
 		return -ENOMEM;
 	while (at < end) {
@@ -372,7 +277,7 @@ static size_t clip(const struct reader *reader, uint32_t node, uint64_t offset, 
 static int read_range(struct reader *reader, uint32_t node, uint64_t offset, size_t size,
 		      bool in_order, struct read_lease *lease)
 {
-	struct read_buffer *buffer = take_buffer(reader, size);
+	struct read_buffer *buffer = buffers_take(reader->buffers, size);
 	if (!buffer)
 		return -ENOMEM;
 	bool alone = decoder_begin_request(reader->decoder);
@@ -425,7 +330,7 @@ void reader_release(struct reader *reader, struct read_lease *lease)
 {
 	if (lease->buffer) {
 		decoder_end_request(reader->decoder);
-		push_buffer(reader, lease->buffer);
+		buffers_put(reader->buffers, lease->buffer);
 	}
 	*lease = (struct read_lease){0};
 }

@@ -100,6 +100,36 @@ Test(fs_read, alone)
 	tear_down(&f);
 }
 
+/* Many replies at once, of every size: each in memory of its own, the large ones in large pages as
+ * long as there are some. */
+Test(fs_read, replies_at_once)
+{
+	enum { MANY = 24, LARGE_PAGE = 2 << 20 };
+	static const size_t sizes[] = {1 << 20, 700000, 4096, 1300000};
+	struct read_lease leases[MANY];
+	unsigned paired = 0;
+	struct fixture f;
+	set_up(&f);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < MANY; i++)
+			cr_assert_eq(reader_read(f.reader, f.node, i * 12345,
+						 sizes[(i + (size_t)round) % 4], NULL, &leases[i]),
+				     0);
+		for (size_t i = 0; i < MANY; i++) {
+			cr_assert_eq((uintptr_t)leases[i].data % 4096, 0);
+			cr_assert_arr_eq(leases[i].data, f.wanted + i * 12345, leases[i].size);
+			for (size_t j = 0; j < MANY; j++)
+				paired += (uintptr_t)leases[i].data % LARGE_PAGE == 0 &&
+					  (const char *)leases[j].data ==
+					      (const char *)leases[i].data + LARGE_PAGE / 2;
+		}
+		for (size_t i = 0; i < MANY; i++)
+			reader_release(f.reader, &leases[i]);
+	}
+	cr_assert_geq(paired, 6);
+	tear_down(&f);
+}
+
 static bool run_on(unsigned cpu)
 {
 	cpu_set_t set;
