@@ -26,6 +26,7 @@ from data import Failed
 SYSTEMS = ("entrofs", "null", "plain", "odirect", "squashfuse", "squashfs", "erofs")
 MEASURED = ("gbps", "iops", "p50_us", "p99_us", "cpu_s_per_gb", "rss_mib", "first_byte_ms")
 WEIGHT_OFFSET = 1 << 24  # behind all headers
+MEMORY_FACTOR = 4  # times the file, which the page cache is to have without asking the host
 FIRST_BYTE = ("first-byte", "first-byte-cold", "first-weight-cold")
 
 
@@ -109,9 +110,10 @@ def run_data(data, chosen, below, arguments, rows):
     mounted = []
     try:
         mount_all(data, below, arguments, mounted)
-        for number, case in enumerate(chosen):
-            say(f"{data.name}: {case.name} ({number + 1} of {len(chosen)})")
-            rows += run_case(case, data, mounted, arguments)
+        with measure.memory_that_stays(MEMORY_FACTOR * data.size):
+            for number, case in enumerate(chosen):
+                say(f"{data.name}: {case.name} ({number + 1} of {len(chosen)})")
+                rows += run_case(case, data, mounted, arguments)
     finally:
         stop_all(mounted)
 

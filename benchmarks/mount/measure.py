@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One measurement: brings caches to a state, reads by a tool, and tells what it took."""
+import contextlib
 import json
 import mmap
 import os
@@ -15,6 +16,7 @@ CHUNK = 8 << 20
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 PAGE_REPORTING = "/sys/module/page_reporting"
 MADV_POPULATE_WRITE = 23  # <linux/mman.h>, since 5.14
+KEPT_DISTANCE = 1 << 20  # half of the least block that is reported
 
 
 def output_of(command, **environment):
@@ -52,23 +54,28 @@ def available_memory():
         return int(re.search(r"^MemAvailable:\s+(\d+) kB", file.read(), re.M)[1]) * 1024
 
 
-def back_memory(size):
-    """Takes so many bytes from the host of a virtual machine, and leaves them to the page cache. A kernel that reports
-    free pages gives them back to its host a second or two later; to have one again takes some hundred times as long as
-    to copy it, and would be counted for whoever is measured then."""
-    if not os.path.isdir(PAGE_REPORTING) or available_memory() < 2 * size:
+@contextlib.contextmanager
+def memory_that_stays(size):
+    """While it lasts, about so many bytes of free memory stay with this machine. A kernel that reports free pages gives
+    them back to the host of a virtual machine a second or two later; to have one again takes some hundred times as long
+    as to copy it, and would be counted for whoever is measured then. It reports blocks that are free as a whole, so a
+    page of each MiB is kept."""
+    size = min(size, available_memory() // 2) // KEPT_DISTANCE * KEPT_DISTANCE
+    if not size or not os.path.isdir(PAGE_REPORTING):
+        yield
         return
-    try:
-        with mmap.mmap(-1, size) as memory:
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        with contextlib.suppress(OSError):  # an old kernel: as it was
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
             memory.madvise(MADV_POPULATE_WRITE)
-    except OSError:
-        pass  # an old kernel: as it was
+        for start in range(0, size, KEPT_DISTANCE):
+            memory.madvise(mmap.MADV_DONTNEED, start + mmap.PAGESIZE, KEPT_DISTANCE - mmap.PAGESIZE)
+        yield
 
 
 def bring_to(state, system):
     """Also what is to be in memory is dropped first: how fast a page can be copied depends on where it happens to lie."""
     drop([path for path in (system.path, system.image) if path])
-    back_memory(os.path.getsize(system.path) * 5 // 4)
     if state == WARM:
         read_through(system.path)
     if state == IMAGE and system.image:
