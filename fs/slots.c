@@ -2,8 +2,9 @@
 /*
  * slots.c - a hash table over an arena of slots; see slots.h.
  *
- * Slots that nobody holds wait in one of two queues, each in the order of their last use. A slot
- * that is being reused leaves the table first, so that a key is never found in two places.
+ * Slots that nobody holds wait in one of three queues: those that were never used, and the
+ * others in the order of their last use. A slot that is being reused leaves the table first, so
+ * that a key is never found in two places.
  */
 #include "fs/slots.h"
 
