@@ -64,9 +64,15 @@ def memory_that_stays(size):
     if not size or not os.path.isdir(PAGE_REPORTING):
         yield
         return
-    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        with contextlib.suppress(OSError):  # an old kernel: as it was
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:  # too little of it: as it was
+        yield
+        return
+    with memory:
+        with contextlib.suppress(OSError):  # a kernel without such pages
             memory.madvise(mmap.MADV_NOHUGEPAGE)
+        with contextlib.suppress(OSError):  # an old kernel: as it was
             memory.madvise(MADV_POPULATE_WRITE)
         for start in range(0, size, KEPT_DISTANCE):
             memory.madvise(mmap.MADV_DONTNEED, start + mmap.PAGESIZE, KEPT_DISTANCE - mmap.PAGESIZE)

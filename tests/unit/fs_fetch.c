@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -228,6 +230,37 @@ Test(fs_fetch, buffers)
 		check_ahead(&f, buffers.memory);
 		cr_assert_gt(pages_present(&buffers), AT_ONCE / 4);
 	}
+	tear_down(&f);
+	free_buffers(&buffers);
+}
+
+/* From now on this process may lock so much memory; false: it may not be limited. */
+static bool limit_locked_memory(rlim_t size)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	const struct rlimit limit = {size, size};
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	return syscall(SYS_capset, &header, data) == 0 && setrlimit(RLIMIT_MEMLOCK, &limit) == 0;
+}
+
+/* Where only some buffers may be registered, the others are read into nevertheless. */
+Test(fs_fetch, buffers_refused)
+{
+	struct fixture f;
+	struct fetch_buffers buffers = create_buffers();
+	if (!limit_locked_memory(AT_ONCE / 4 * (rlim_t)STRIDE)) {
+		fprintf(stderr, "skipped: locked memory cannot be limited here\n");
+		free_buffers(&buffers);
+		return;
+	}
+	set_up(&f, 0, FETCH_DIRECT);
+	if (fetch_uring_start(f.fetch, &buffers))
+		fprintf(stderr, "skipped: no io_uring here\n");
+	else
+		check_ahead(&f, buffers.memory);
 	tear_down(&f);
 	free_buffers(&buffers);
 }
