@@ -130,8 +130,8 @@ $(BUILD)/fs/%.o $(BUILD)/benchmarks/%.o: EXTRA_CPPFLAGS = $(FUSE_CFLAGS)
 $(BUILD)/codec/x86/%_bmi2.o: EXTRA_CFLAGS = -mbmi -mbmi2 -mpopcnt
 $(BUILD)/codec/x86/%_avx2.o: EXTRA_CFLAGS = -mavx2 -mbmi -mbmi2 -mpopcnt
 $(BUILD)/codec/x86/%_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl \
-	-mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq -mbmi -mbmi2 -mpopcnt \
-	-mprefer-vector-width=512
+	-mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq -mvpclmulqdq -mpclmul \
+	-mbmi -mbmi2 -mpopcnt -mprefer-vector-width=512
 $(BUILD)/codec/x86/dequant_avx2.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
 $(BUILD)/codec/x86/dequant_avx512.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vbmi \
 	-mprefer-vector-width=512

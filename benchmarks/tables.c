@@ -367,13 +367,14 @@ static void encode(const struct bench *bench, struct coded *coded)
 static double decode(const struct codec_kernel *kernel, const struct coded *coded, unsigned trees)
 {
 	double start = seconds();
+	struct codec_fold fold;
 
 	for (size_t i = 0; i < CODED_BLOCKS; i++) {
 		size_t tree = (i * 2654435761u >> 16) % trees;
 		if (kernel->decode((void *)(coded->trees + tree * coded->tree_size),
 				   coded->bytes + coded->offsets[i],
 				   coded->offsets[i + 1] - coded->offsets[i], coded->raw, BLOCK,
-				   coded->scratch))
+				   coded->scratch, &fold))
 			fail("decode a block");
 	}
 	return seconds() - start;

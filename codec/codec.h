@@ -30,6 +30,7 @@ enum {
 	CODEC_BITS_MAX = 8,    /* widest flat index */
 	CODEC_LENGTH_MAX = 12, /* longest code that codec_design() assigns */
 	CODEC_ABSENT = 0xff,   /* code of a symbol that never occurs */
+	CODEC_FOLD_MAX = 256,  /* bytes of a fold */
 };
 
 enum codec_result {
@@ -80,31 +81,44 @@ enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src
 			       struct codec_scratch *scratch);
 
 /*
+ * The front of a block, folded for its CRC-32 (that of gzip): a CRC register that starts at 0 and
+ * takes bytes[0..size) ends as one that starts with all ones and takes the block's first `covered`
+ * bytes. A kernel whose other work leaves room for it folds what it decodes, where a second pass
+ * over the block would take a sixth of the time.
+ */
+struct codec_fold {
+	_Alignas(64) uint8_t bytes[CODEC_FOLD_MAX];
+	uint32_t size;
+	uint32_t covered; /* 0: nothing was folded */
+};
+
+/*
  * Decodes exactly size bytes (1 <= size <= CODEC_BLOCK_MAX, else CODEC_BAD_SIZE) into dst, writing
  * nothing beyond dst[size-1], from coded[0..coded_size), after which CODEC_SLACK bytes must be
  * readable. The bytes may be hostile: the result is CODEC_CORRUPT, or size bytes of some content;
- * memory outside the buffers is never touched.
+ * memory outside the buffers is never touched. On CODEC_OK, *fold is one of these bytes.
  *
  * Blocks decoded in the order in which they lie in memory, one right behind the other, are decoded
  * faster where they are in no cache yet: each brings the next one in.
  */
 enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *coded,
 			       size_t coded_size, uint8_t *dst, size_t size,
-			       struct codec_scratch *scratch);
+			       struct codec_scratch *scratch, struct codec_fold *fold);
 
 struct dequant_kernel; /* codec/dequant.h is what it serves */
 struct planes_kernel;  /* ... and codec/planes.h */
 
 /*
- * Decoder and encoder for one instruction set; all give the same result for the same input. They
- * are codec_decode() and codec_encode(), but for sizes: those must be right.
+ * Decoder and encoder for one instruction set; all give the same result for the same input, but for
+ * how much is folded. They are codec_decode() and codec_encode(), but for sizes: those must be
+ * right.
  */
 struct codec_kernel {
 	const char *name; /* "reference", "scalar", "bmi2", "avx2", "avx512", "neon" */
 	int (*supported)(void);
 	enum codec_result (*decode)(const struct codec_tree *tree, const uint8_t *coded,
 				    size_t coded_size, uint8_t *dst, size_t size,
-				    struct codec_scratch *scratch);
+				    struct codec_scratch *scratch, struct codec_fold *fold);
 	enum codec_result (*encode)(const struct codec_tree *tree, const uint8_t *src, size_t size,
 				    uint8_t *dst, size_t capacity, size_t *coded_size,
 				    struct codec_scratch *scratch);

@@ -122,10 +122,11 @@ static int decode_node(struct decoder *decoder, unsigned number, uint8_t *out, u
 
 static enum codec_result decode(const struct codec_tree *tree, const uint8_t *coded,
 				size_t coded_size, uint8_t *dst, size_t size,
-				struct codec_scratch *scratch)
+				struct codec_scratch *scratch, struct codec_fold *fold)
 {
 	struct decoder decoder = {.tree = tree, .coded = coded, .end = coded_size * 8};
 
+	fold->covered = 0;
 	if (!decode_node(&decoder, 0, dst, scratch->lists[1], size))
 		return CODEC_CORRUPT;
 	return codec_ends_well(coded, coded_size, decoder.position) ? CODEC_OK : CODEC_CORRUPT;

@@ -14,21 +14,22 @@
  *   size_t count_ones(const uint8_t *coded, size_t position, size_t count)
  *       ones among the count bits from bit `position` on
  *   void unpack(uint8_t *out, const struct codec_tree *, const struct codec_node *,
- *               const uint8_t *coded, size_t position, size_t count, int exact)
+ *               const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
  *       symbols of a chunk of width > 0
  *   void merge(uint8_t *out, const uint8_t *left, const uint8_t *right,
- *              const uint8_t *coded, size_t position, size_t count, int exact)
+ *              const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
  *   void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t *right, ...)
  *   void merge_right_constant(uint8_t *out, const uint8_t *left, uint8_t right, ...)
  *   void merge_constants(uint8_t *out, uint8_t left, uint8_t right, ...)
  *       one list from two, the bit of an element saying which (1: right)
  *
- * count is above 0. Without `exact` they may write whole WIDTHs, hence fewer than WIDTH bytes past
+ * count is above 0. Without `root` they may write whole WIDTHs, hence fewer than WIDTH bytes past
  * out[count - 1]; and since bits past a node's own may make a last group run on in a list, they may
  * read up to CODEC_LIST_SLACK bytes past the end of left and right, and as many before their
  * beginning. Where a list is the first or last of its buffer, there are that many. They read the
- * coded bytes in words, up to CODEC_SLACK bytes past the one that holds the last bit. With `exact`,
- * for the root, nothing past out[count - 1] is written.
+ * coded bytes in words, up to CODEC_SLACK bytes past the one that holds the last bit. With `root`,
+ * nothing past out[count - 1] is written, which is the end of the block; what is merged may be
+ * folded into it, and else *root is left as it is.
  *
  * Why no loop needs a bound of its own: before a group, the cursors of a merge have moved on by the
  * zeros and the ones of the groups before, all of them the node's own bits; and these are, in all,
@@ -55,21 +56,21 @@ static int measure(const struct codec_tree *tree, const uint8_t *coded, size_t c
 {
 	const struct codec_node *nodes = tree->nodes;
 	size_t end = coded_size * 8, position = 0;
+	struct codec_extent extent = {.offset = 0, .count = (uint32_t)size};
 
-	extents[0] = (struct codec_extent){.offset = 0, .count = (uint32_t)size};
 	for (unsigned i = 0; i < tree->node_count; i++) {
-		struct codec_extent *extent = &extents[i];
-		size_t count = extent->count, bits = count * nodes[i].width;
-		extent->position = (uint32_t)position;
+		size_t bits = (size_t)extent.count * nodes[i].width;
+		extent.position = (uint32_t)position;
+		extents[i] = extent;
 		if (bits > end - position)
 			return 0;
 		if (nodes[i].right != 0) {
-			uint32_t ones = (uint32_t)count_ones(coded, position, count);
-			uint32_t zeros = extent->count - ones;
-			extents[i + 1] =
-			    (struct codec_extent){.offset = extent->offset, .count = zeros};
-			extents[nodes[i].right] =
-			    (struct codec_extent){.offset = extent->offset + zeros, .count = ones};
+			uint32_t ones = (uint32_t)count_ones(coded, position, extent.count);
+			extent.count -= ones; /* the left child's, which is next */
+			extents[nodes[i].right] = (struct codec_extent){
+			    .offset = extent.offset + extent.count, .count = ones};
+		} else {
+			extent = extents[i + 1];
 		}
 		position += bits;
 	}
@@ -99,21 +100,22 @@ static inline void prefetch_next(const uint8_t *next, size_t position, size_t bi
  * would wait behind all that it has brought in. */
 static inline void unpack_pieces(const struct codec_tree *tree, const struct codec_node *node,
 				 const uint8_t *coded, const uint8_t *next,
-				 const struct codec_extent *extent, uint8_t *out, int exact)
+				 const struct codec_extent *extent, uint8_t *out,
+				 struct codec_fold *root)
 {
 	const size_t most = (size_t)PIECE / node->width * 8; /* elements: they end with a byte */
 	for (size_t done = 0; done < extent->count; done += most) {
 		size_t rest = extent->count - done, count = rest < most ? rest : most;
 		size_t position = extent->position + done * node->width;
 		prefetch_next(next, position, count * node->width);
-		unpack(out + done, tree, node, coded, position, count, exact);
+		unpack(out + done, tree, node, coded, position, count, root);
 	}
 }
 
 /* Second walk, one inner node. */
 static inline void join(const struct codec_tree *tree, unsigned number, const uint8_t *coded,
 			const struct codec_extent *extents, uint8_t *out, const uint8_t *lists,
-			int exact)
+			struct codec_fold *root)
 {
 	const struct codec_node *node = &tree->nodes[number];
 	const struct codec_node *left = node + 1, *right = &tree->nodes[node->right];
@@ -124,18 +126,18 @@ static inline void join(const struct codec_tree *tree, unsigned number, const ui
 	size_t position = extents[number].position, count = extents[number].count;
 
 	if (!is_constant(left) && !is_constant(right))
-		merge(out, left_list, right_list, coded, position, count, exact);
+		merge(out, left_list, right_list, coded, position, count, root);
 	else if (!is_constant(right))
-		merge_left_constant(out, left_symbol, right_list, coded, position, count, exact);
+		merge_left_constant(out, left_symbol, right_list, coded, position, count, root);
 	else if (!is_constant(left))
-		merge_right_constant(out, left_list, right_symbol, coded, position, count, exact);
+		merge_right_constant(out, left_list, right_symbol, coded, position, count, root);
 	else
-		merge_constants(out, left_symbol, right_symbol, coded, position, count, exact);
+		merge_constants(out, left_symbol, right_symbol, coded, position, count, root);
 }
 
 static enum codec_result decode(const struct codec_tree *tree, const uint8_t *coded,
 				size_t coded_size, uint8_t *dst, size_t size,
-				struct codec_scratch *scratch)
+				struct codec_scratch *scratch, struct codec_fold *fold)
 {
 	const struct codec_extent *extents = scratch->extents;
 	const struct codec_node *nodes = tree->nodes;
@@ -143,6 +145,7 @@ static enum codec_result decode(const struct codec_tree *tree, const uint8_t *co
 
 	if (!measure(tree, coded, coded_size, size, scratch->extents))
 		return CODEC_CORRUPT;
+	fold->covered = 0;
 	for (unsigned i = 0; i + 1 < tree->node_count; i++) {
 		unsigned number = tree->postorder[i];
 		const struct codec_node *node = &nodes[number];
@@ -153,16 +156,16 @@ static enum codec_result decode(const struct codec_tree *tree, const uint8_t *co
 		if (node->right != 0) {
 			prefetch_next(next, extent.position, extent.count);
 			join(tree, number, coded, extents, out, scratch->lists[~node->depth & 1],
-			     0);
+			     NULL);
 		} else if (node->width != 0) {
-			unpack_pieces(tree, node, coded, next, &extent, out, 0);
+			unpack_pieces(tree, node, coded, next, &extent, out, NULL);
 		}
 	}
 	if (nodes[0].right != 0) {
 		prefetch_next(next, 0, size);
-		join(tree, 0, coded, extents, dst, scratch->lists[1], 1);
+		join(tree, 0, coded, extents, dst, scratch->lists[1], fold);
 	} else if (nodes[0].width != 0) {
-		unpack_pieces(tree, &nodes[0], coded, next, &extents[0], dst, 1);
+		unpack_pieces(tree, &nodes[0], coded, next, &extents[0], dst, fold);
 	} else {
 		memset(dst, tree->symbols[0], size);
 	}

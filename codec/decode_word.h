@@ -102,7 +102,7 @@ static inline uint64_t merge_eight(struct source *left, struct source *right, ui
 
 static inline __attribute__((always_inline)) void
 merge_sources(uint8_t *out, struct source left, struct source right, const uint8_t *coded,
-	      size_t position, size_t count, int exact)
+	      size_t position, size_t count, struct codec_fold *root)
 {
 	for (; count >= 64; count -= 64, position += 64, out += 64) {
 		uint64_t bits = load_bits(coded, position);
@@ -122,7 +122,7 @@ merge_sources(uint8_t *out, struct source left, struct source right, const uint8
 	uint64_t bits = load_bits(coded, position);
 	for (unsigned k = 0; count > 0; k++, out += 8) {
 		size_t elements = count < 8 ? count : 8;
-		store_last(out, merge_eight(&left, &right, bits, k), elements, exact);
+		store_last(out, merge_eight(&left, &right, bits, k), elements, root != NULL);
 		count -= elements;
 	}
 }
@@ -138,27 +138,29 @@ static inline struct source constant_of(uint8_t symbol)
 }
 
 static void merge(uint8_t *out, const uint8_t *left, const uint8_t *right, const uint8_t *coded,
-		  size_t position, size_t count, int exact)
+		  size_t position, size_t count, struct codec_fold *root)
 {
-	merge_sources(out, list_of(left), list_of(right), coded, position, count, exact);
+	merge_sources(out, list_of(left), list_of(right), coded, position, count, root);
 }
 
 static void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t *right,
-				const uint8_t *coded, size_t position, size_t count, int exact)
+				const uint8_t *coded, size_t position, size_t count,
+				struct codec_fold *root)
 {
-	merge_sources(out, constant_of(left), list_of(right), coded, position, count, exact);
+	merge_sources(out, constant_of(left), list_of(right), coded, position, count, root);
 }
 
 static void merge_right_constant(uint8_t *out, const uint8_t *left, uint8_t right,
-				 const uint8_t *coded, size_t position, size_t count, int exact)
+				 const uint8_t *coded, size_t position, size_t count,
+				 struct codec_fold *root)
 {
-	merge_sources(out, list_of(left), constant_of(right), coded, position, count, exact);
+	merge_sources(out, list_of(left), constant_of(right), coded, position, count, root);
 }
 
 static void merge_constants(uint8_t *out, uint8_t left, uint8_t right, const uint8_t *coded,
-			    size_t position, size_t count, int exact)
+			    size_t position, size_t count, struct codec_fold *root)
 {
-	merge_sources(out, constant_of(left), constant_of(right), coded, position, count, exact);
+	merge_sources(out, constant_of(left), constant_of(right), coded, position, count, root);
 }
 
 /* How a chunk's indices become symbols: runs of consecutive symbols by arithmetic. */
@@ -193,15 +195,15 @@ static inline uint64_t map(const struct mapping *mapping, uint64_t indices)
 }
 
 /* Eight indices take `width` bytes and, with the phase, at most 63 bits: reads 8 bytes for them. */
-static inline __attribute__((always_inline)) void unpack_width(uint8_t *out, unsigned width,
-							       const struct mapping *mapping,
-							       const uint8_t *bytes, unsigned phase,
-							       size_t count, int exact)
+static inline __attribute__((always_inline)) void
+unpack_width(uint8_t *out, unsigned width, const struct mapping *mapping, const uint8_t *bytes,
+	     unsigned phase, size_t count, struct codec_fold *root)
 {
 	for (; count >= 8; count -= 8, out += 8, bytes += width)
 		store64(out, map(mapping, spread(load64(bytes) >> phase, width)));
 	if (count > 0)
-		store_last(out, map(mapping, spread(load64(bytes) >> phase, width)), count, exact);
+		store_last(out, map(mapping, spread(load64(bytes) >> phase, width)), count,
+			   root != NULL);
 }
 
 /* Symbols by two indices at once, the first in the low bits: no matter which they are. */
@@ -240,10 +242,9 @@ static inline uint64_t map_pairs(const struct pairs *pairs, uint64_t bits, unsig
 	return group | (uint64_t)pairs->symbols[bits >> 6 * width & mask] << 48;
 }
 
-static inline __attribute__((always_inline)) void unpack_pairs(uint8_t *out, unsigned width,
-							       const uint8_t *symbols,
-							       const uint8_t *bytes, unsigned phase,
-							       size_t count, int exact)
+static inline __attribute__((always_inline)) void
+unpack_pairs(uint8_t *out, unsigned width, const uint8_t *symbols, const uint8_t *bytes,
+	     unsigned phase, size_t count, struct codec_fold *root)
 {
 	struct pairs pairs;
 
@@ -251,7 +252,8 @@ static inline __attribute__((always_inline)) void unpack_pairs(uint8_t *out, uns
 	for (; count >= 8; count -= 8, out += 8, bytes += width)
 		store64(out, map_pairs(&pairs, load64(bytes) >> phase, width));
 	if (count > 0)
-		store_last(out, map_pairs(&pairs, load64(bytes) >> phase, width), count, exact);
+		store_last(out, map_pairs(&pairs, load64(bytes) >> phase, width), count,
+			   root != NULL);
 }
 
 /* Whether a table of pairs is worth its making: single symbols cost four operations each. */
@@ -262,7 +264,7 @@ static inline int pays_pairs(unsigned width, unsigned runs, size_t count)
 }
 
 static void unpack(uint8_t *out, const struct codec_tree *tree, const struct codec_node *node,
-		   const uint8_t *coded, size_t position, size_t count, int exact)
+		   const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
 {
 	const uint8_t *symbols = tree->symbols + node->first, *bytes = coded + position / 8;
 	struct mapping mapping = mapping_for(node, symbols);
@@ -273,20 +275,20 @@ static void unpack(uint8_t *out, const struct codec_tree *tree, const struct cod
 #define UNPACK_CASE(width)                                                                         \
 	case width:                                                                                \
 		if (width <= PAIRS_WIDTH_MAX && pays) {                                            \
-			unpack_pairs(out, width, symbols, bytes, phase, count, exact);             \
+			unpack_pairs(out, width, symbols, bytes, phase, count, root);              \
 		} else if (mapping.runs == 1) {                                                    \
 			mapping.runs = 1;                                                          \
-			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
+			unpack_width(out, width, &mapping, bytes, phase, count, root);             \
 		} else if (mapping.runs == 2) {                                                    \
 			mapping.runs = 2;                                                          \
-			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
+			unpack_width(out, width, &mapping, bytes, phase, count, root);             \
 		} else {                                                                           \
 			mapping.runs = 3;                                                          \
-			unpack_width(out, width, &mapping, bytes, phase, count, exact);            \
+			unpack_width(out, width, &mapping, bytes, phase, count, root);             \
 		}                                                                                  \
 		break
 	case 1: /* the indices are the bitmap of a choice */
-		merge_constants(out, symbols[0], symbols[1], coded, position, count, exact);
+		merge_constants(out, symbols[0], symbols[1], coded, position, count, root);
 		break;
 		UNPACK_CASE(2);
 		UNPACK_CASE(3);

@@ -66,11 +66,11 @@ int codec_use_kernel(const char *name)
 
 enum codec_result codec_decode(const struct codec_tree *tree, const uint8_t *coded,
 			       size_t coded_size, uint8_t *dst, size_t size,
-			       struct codec_scratch *scratch)
+			       struct codec_scratch *scratch, struct codec_fold *fold)
 {
 	if (size == 0 || size > CODEC_BLOCK_MAX)
 		return CODEC_BAD_SIZE;
-	return codec_kernel_in_use()->decode(tree, coded, coded_size, dst, size, scratch);
+	return codec_kernel_in_use()->decode(tree, coded, coded_size, dst, size, scratch, fold);
 }
 
 enum codec_result codec_encode(const struct codec_tree *tree, const uint8_t *src, size_t size,

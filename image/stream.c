@@ -241,7 +241,9 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 	uint32_t raw_size = block_raw_size(record, block);
 	uint8_t argument = index->arguments[block];
 	enum codec_result result = CODEC_OK;
+	struct codec_fold fold;
 
+	fold.covered = 0;
 	switch (index->kinds[block]) {
 	case EFS_BLOCK_RAW:
 		memcpy(raw, stored, raw_size);
@@ -250,10 +252,12 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 		memset(raw, argument, raw_size);
 		break;
 	default:
-		result = codec_decode((const void *)(index->trees + argument * index->tree_stride),
-				      stored, index->sizes[block], raw, raw_size, scratch->codec);
+		result =
+		    codec_decode((const void *)(index->trees + argument * index->tree_stride),
+				 stored, index->sizes[block], raw, raw_size, scratch->codec, &fold);
 	}
-	if (result == CODEC_OK && checksum_of(raw, raw_size) == index->checksums[block])
+	if (result == CODEC_OK &&
+	    checksum_of_folded(&fold, raw, raw_size) == index->checksums[block])
 		return 0;
 	return image_fail(diag, -EUCLEAN, "stream %u: block %llu at byte %llu: %s", stream,
 			  (unsigned long long)block,

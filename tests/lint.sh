@@ -53,7 +53,7 @@ warnings() { # CC
 tidy() {
 	printf '%s\n' "${analysed[@]}" | xargs -P "$(nproc)" -I {} clang-tidy --quiet {} -- \
 		-std=c11 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DENTROFS_VERSION='""' -mavx2 -mbmi2 \
-		-mavx512f -mavx512bw -mavx512dq -mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq \
+		-mavx512f -mavx512bw -mavx512dq -mavx512vbmi -mavx512vbmi2 -mavx512vpopcntdq -mvpclmulqdq \
 		"${fuse_flags[@]}"
 }
 cpp_check() {

@@ -50,7 +50,7 @@ struct contestant {
 	const struct codec_kernel *kernel; /* of entrofs; else NULL */
 	size_t piece_size; /* decoded bytes; a part's or the data's last piece may be smaller */
 	int level;         /* of zstd */
-	int verifies;      /* checks each decoded piece against its CRC-32 */
+	int verifies;      /* of entrofs: checks each decoded piece against its CRC-32 */
 	const struct contestant_methods *methods;
 };
 

@@ -164,7 +164,7 @@ merge_sixteen(const struct source *left, const struct source *right, struct word
 /* Each word is fetched and counted while the one before is merged: it takes some twenty cycles. */
 static inline __attribute__((always_inline)) void
 merge_sources(uint8_t *out, struct source left, struct source right, const uint8_t *coded,
-	      size_t position, size_t count, int exact)
+	      size_t position, size_t count, struct codec_fold *root)
 {
 	struct bitmap bitmap = bitmap_at(coded, position);
 	struct word word = next_word(&bitmap);
@@ -183,27 +183,29 @@ merge_sources(uint8_t *out, struct source left, struct source right, const uint8
 	}
 	for (unsigned k = 0; count > 0; k++, out += WIDTH) {
 		size_t elements = count < WIDTH ? count : WIDTH;
-		store_last(out, merge_sixteen(&left, &right, word, k), elements, exact);
+		store_last(out, merge_sixteen(&left, &right, word, k), elements, root != NULL);
 		count -= elements;
 	}
 }
 
 static void merge(uint8_t *out, const uint8_t *left, const uint8_t *right, const uint8_t *coded,
-		  size_t position, size_t count, int exact)
+		  size_t position, size_t count, struct codec_fold *root)
 {
-	merge_sources(out, list_of(left), list_of(right), coded, position, count, exact);
+	merge_sources(out, list_of(left), list_of(right), coded, position, count, root);
 }
 
 static void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t *right,
-				const uint8_t *coded, size_t position, size_t count, int exact)
+				const uint8_t *coded, size_t position, size_t count,
+				struct codec_fold *root)
 {
-	merge_sources(out, constant_of(left), list_of(right), coded, position, count, exact);
+	merge_sources(out, constant_of(left), list_of(right), coded, position, count, root);
 }
 
 static void merge_right_constant(uint8_t *out, const uint8_t *left, uint8_t right,
-				 const uint8_t *coded, size_t position, size_t count, int exact)
+				 const uint8_t *coded, size_t position, size_t count,
+				 struct codec_fold *root)
 {
-	merge_sources(out, list_of(left), constant_of(right), coded, position, count, exact);
+	merge_sources(out, list_of(left), constant_of(right), coded, position, count, root);
 }
 
 /* The k-th sixteen bits of a word as bytes: 0xff where the bit is set. */
@@ -218,7 +220,7 @@ static inline uint8x16_t spread_bits(uint64_t bits, unsigned k)
 }
 
 static void merge_constants(uint8_t *out, uint8_t left, uint8_t right, const uint8_t *coded,
-			    size_t position, size_t count, int exact)
+			    size_t position, size_t count, struct codec_fold *root)
 {
 	const uint8x16_t lefts = vdupq_n_u8(left), rights = vdupq_n_u8(right);
 	struct bitmap bitmap = bitmap_at(coded, position);
@@ -235,14 +237,15 @@ static void merge_constants(uint8_t *out, uint8_t left, uint8_t right, const uin
 	uint64_t bits = next_bits(&bitmap);
 	for (; count > 0; bits >>= WIDTH, out += WIDTH) {
 		size_t elements = count < WIDTH ? count : WIDTH;
-		store_last(out, vbslq_u8(spread_bits(bits, 0), rights, lefts), elements, exact);
+		store_last(out, vbslq_u8(spread_bits(bits, 0), rights, lefts), elements,
+			   root != NULL);
 		count -= elements;
 	}
 }
 
 /* A chunk of 16 symbols: nibbles, 32 at a time. Reads 17 bytes for them. */
 static void unpack_nibbles(uint8_t *out, const uint8_t *symbols, const uint8_t *coded,
-			   size_t position, size_t count, int exact)
+			   size_t position, size_t count, struct codec_fold *root)
 {
 	const uint8x16_t table = vld1q_u8(symbols);
 	const int8x16_t down = vdupq_n_s8((int8_t) - (int)(position % 8));
@@ -256,9 +259,9 @@ static void unpack_nibbles(uint8_t *out, const uint8_t *symbols, const uint8_t *
 		uint8x16_t low = vqtbl1q_u8(table, vzip1q_u8(even, odd));
 		uint8x16_t high = vqtbl1q_u8(table, vzip2q_u8(even, odd));
 		if (count < 2 * WIDTH) {
-			store_last(out, low, count, exact);
+			store_last(out, low, count, root != NULL);
 			if (count > WIDTH)
-				store_last(out + WIDTH, high, count - WIDTH, exact);
+				store_last(out + WIDTH, high, count - WIDTH, root != NULL);
 			return;
 		}
 		vst1q_u8(out, low);
@@ -324,22 +327,22 @@ static inline uint8x16x4_t load_symbols64(const uint8_t *symbols)
 		}                                                                                  \
 		if (count > 0) {                                                                   \
 			uint8x16_t indices = unpack_group(&unpacker, bytes);                       \
-			store_last(out, symbols_of_indices, count, exact);                         \
+			store_last(out, symbols_of_indices, count, root != NULL);                  \
 		}                                                                                  \
 	} while (0)
 
 /* Loading more symbols than a chunk has is no harm: tree->symbols is CODEC_LIST_SLACK longer. */
 static void unpack(uint8_t *out, const struct codec_tree *tree, const struct codec_node *node,
-		   const uint8_t *coded, size_t position, size_t count, int exact)
+		   const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
 {
 	const uint8_t *symbols = tree->symbols + node->first, *bytes = coded + position / 8;
 	const unsigned width = node->width;
 	const struct unpacker unpacker = unpacker_for(width, position % 8);
 
 	if (width == 1) {
-		merge_constants(out, symbols[0], symbols[1], coded, position, count, exact);
+		merge_constants(out, symbols[0], symbols[1], coded, position, count, root);
 	} else if (width == 4) {
-		unpack_nibbles(out, symbols, coded, position, count, exact);
+		unpack_nibbles(out, symbols, coded, position, count, root);
 	} else if (width == 8) {
 		memcpy(out, bytes,
 		       count); /* a chunk of all 256 symbols, hence in order, at phase 0 */

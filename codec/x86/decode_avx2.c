@@ -141,19 +141,20 @@ static inline __m256i spread_right(const struct group *group, const uint8_t **ri
 		if (i < count) {                                                                   \
 			struct group group = next_group(&bitmap);                                  \
 			store_last(out + i, _mm256_blendv_epi8(lefts, rights, group.bits),         \
-				   count - i, exact);                                              \
+				   count - i, root != NULL);                                       \
 		}                                                                                  \
 	} while (0)
 
 static inline void merge(uint8_t *out, const uint8_t *left, const uint8_t *right,
-			 const uint8_t *coded, size_t position, size_t count, int exact)
+			 const uint8_t *coded, size_t position, size_t count,
+			 struct codec_fold *root)
 {
 	MERGE_LOOP(spread_left(&group, &left), spread_right(&group, &right));
 }
 
 static inline void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t *right,
 				       const uint8_t *coded, size_t position, size_t count,
-				       int exact)
+				       struct codec_fold *root)
 {
 	__m256i constant = _mm256_set1_epi8((char)left);
 	MERGE_LOOP(constant, spread_right(&group, &right));
@@ -161,14 +162,14 @@ static inline void merge_left_constant(uint8_t *out, uint8_t left, const uint8_t
 
 static inline void merge_right_constant(uint8_t *out, const uint8_t *left, uint8_t right,
 					const uint8_t *coded, size_t position, size_t count,
-					int exact)
+					struct codec_fold *root)
 {
 	__m256i constant = _mm256_set1_epi8((char)right);
 	MERGE_LOOP(spread_left(&group, &left), constant);
 }
 
 static inline void merge_constants(uint8_t *out, uint8_t left, uint8_t right, const uint8_t *coded,
-				   size_t position, size_t count, int exact)
+				   size_t position, size_t count, struct codec_fold *root)
 {
 	__m256i lefts = _mm256_set1_epi8((char)left), rights = _mm256_set1_epi8((char)right);
 	MERGE_LOOP(lefts, rights);
@@ -277,7 +278,7 @@ static inline __m256i map(const struct mapping *mapping, __m256i indices)
 /* Inlined for each width, which thereby is a constant. */
 static inline __attribute__((always_inline)) void
 unpack_width(uint8_t *out, unsigned width, const struct codec_node *node, const uint8_t *symbols,
-	     const uint8_t *coded, size_t position, size_t count, int exact)
+	     const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
 {
 	struct unpacker unpacker = unpacker_for(width, position % 8);
 	struct mapping mapping = mapping_for(node, symbols);
@@ -288,18 +289,19 @@ unpack_width(uint8_t *out, unsigned width, const struct codec_node *node, const 
 		_mm256_storeu_si256((__m256i *)out,
 				    map(&mapping, unpack_group(&unpacker, bytes, width)));
 	if (count > 0)
-		store_last(out, map(&mapping, unpack_group(&unpacker, bytes, width)), count, exact);
+		store_last(out, map(&mapping, unpack_group(&unpacker, bytes, width)), count,
+			   root != NULL);
 }
 
 static void unpack(uint8_t *out, const struct codec_tree *tree, const struct codec_node *node,
-		   const uint8_t *coded, size_t position, size_t count, int exact)
+		   const uint8_t *coded, size_t position, size_t count, struct codec_fold *root)
 {
 	const uint8_t *symbols = tree->symbols + node->first;
 
 	switch (node->width) {
 #define UNPACK_CASE(width)                                                                         \
 	case width:                                                                                \
-		unpack_width(out, width, node, symbols, coded, position, count, exact);            \
+		unpack_width(out, width, node, symbols, coded, position, count, root);             \
 		break
 		UNPACK_CASE(1);
 		UNPACK_CASE(2);

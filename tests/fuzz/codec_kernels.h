@@ -35,19 +35,21 @@ static inline enum codec_result decode_everywhere(const struct codec_tree *tree,
 {
 	uint8_t *input = allocate_exactly(coded_size + CODEC_SLACK), *dst = allocate_exactly(size);
 	enum codec_result expected;
+	struct codec_fold fold;
 
 	if (coded_size > 0)
 		memcpy(input, coded, coded_size);
 	memset(input + coded_size, 0xff, CODEC_SLACK);
 	codec_scratch_restrict(scratch, size);
-	expected = codec_kernels[0]->decode(tree, input, coded_size, first, size, scratch);
+	expected = codec_kernels[0]->decode(tree, input, coded_size, first, size, scratch, &fold);
 	demand(expected == CODEC_OK || expected == CODEC_CORRUPT);
 	for (unsigned k = 1; codec_kernels[k]; k++) {
 		if (!codec_kernels[k]->supported())
 			continue;
-		demand(codec_kernels[k]->decode(tree, input, coded_size, dst, size, scratch) ==
-		       expected);
+		demand(codec_kernels[k]->decode(tree, input, coded_size, dst, size, scratch,
+						&fold) == expected);
 		demand(expected != CODEC_OK || memcmp(dst, first, size) == 0);
+		demand(expected != CODEC_OK || codec_fold_is_right(&fold, first, size));
 	}
 	codec_scratch_release(scratch);
 	free(dst);

@@ -258,6 +258,7 @@ Test(codec_encode, sizes_that_no_block_has_are_refused)
 {
 	static uint8_t src[CODEC_BLOCK_MAX + 1], dst[CODEC_BLOCK_MAX + 1];
 	struct codec_bench bench = codec_bench_create();
+	struct codec_fold fold;
 	size_t coded_size = 77;
 
 	memset(bench.table.code, 0x80, sizeof(bench.table.code));
@@ -268,9 +269,10 @@ Test(codec_encode, sizes_that_no_block_has_are_refused)
 				  bench.scratch),
 		     CODEC_BAD_SIZE);
 	cr_assert_eq(coded_size, 77);
-	cr_assert_eq(codec_decode(bench.tree, src, 0, dst, 0, bench.scratch), CODEC_BAD_SIZE);
+	cr_assert_eq(codec_decode(bench.tree, src, 0, dst, 0, bench.scratch, &fold),
+		     CODEC_BAD_SIZE);
 	cr_assert_eq(codec_decode(bench.tree, src, sizeof(src) - CODEC_SLACK, dst, sizeof(dst),
-				  bench.scratch),
+				  bench.scratch, &fold),
 		     CODEC_BAD_SIZE);
 	codec_bench_destroy(&bench);
 }

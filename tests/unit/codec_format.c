@@ -54,8 +54,11 @@ static enum codec_result decode_at(const struct codec_bench *bench, const uint8_
 		if (!codec_kernels[k]->supported())
 			continue;
 		codec_scratch_fill(bench->scratch);
+		struct codec_fold fold = {.size = UINT32_MAX, .covered = UINT32_MAX};
 		enum codec_result result = codec_kernels[k]->decode(
-		    bench->tree, copy.bytes, coded_size, out.bytes, size, bench->scratch);
+		    bench->tree, copy.bytes, coded_size, out.bytes, size, bench->scratch, &fold);
+		cr_assert(result != CODEC_OK || codec_fold_is_right(&fold, out.bytes, size), "%s",
+			  codec_kernels[k]->name);
 		cr_assert(codec_scratch_kept(bench->scratch, size), "%s", codec_kernels[k]->name);
 		if (k == 0) {
 			first = result;

@@ -21,12 +21,15 @@ static void check_all_kernels(const struct codec_bench *bench, const uint8_t *sr
 	for (unsigned k = 0; codec_kernels[k]; k++) {
 		if (!codec_kernels[k]->supported())
 			continue;
+		struct codec_fold fold = {.size = UINT32_MAX, .covered = UINT32_MAX};
 		memset(dst.bytes, 0xa5, size);
 		cr_assert_eq(codec_kernels[k]->decode(bench->tree, end - coded_size, coded_size,
-						      dst.bytes, size, bench->scratch),
+						      dst.bytes, size, bench->scratch, &fold),
 			     CODEC_OK, "%s, %zu bytes", codec_kernels[k]->name, size);
 		cr_assert_eq(memcmp(dst.bytes, src, size), 0, "%s, %zu bytes",
 			     codec_kernels[k]->name, size);
+		cr_assert(codec_fold_is_right(&fold, src, size), "%s, %zu bytes",
+			  codec_kernels[k]->name, size);
 	}
 	guarded_destroy(&coded);
 	guarded_destroy(&dst);
@@ -191,5 +194,34 @@ Test(codec_roundtrip, a_symbol_without_a_code_is_refused)
 	cr_assert_eq(
 	    codec_encode(bench.tree, src, 3, coded, sizeof(coded), &coded_size, bench.scratch),
 	    CODEC_BAD_TABLE);
+	codec_bench_destroy(&bench);
+}
+
+/* Else the checks of folds above could all be of folds that were not made. */
+Test(codec_roundtrip, avx512_folds_all_groups_of_512)
+{
+	static uint8_t src[16384], coded[3 * sizeof(src) + CODEC_SLACK], dst[sizeof(src)];
+	static const size_t sizes[] = {1, 511, 512, 513, 16383, 16384};
+	struct codec_bench bench = codec_bench_create();
+	uint64_t counts[CODEC_SYMBOLS] = {0};
+	struct codec_fold fold;
+
+	if (codec_use_kernel("avx512"))
+		cr_skip_test("this CPU has no AVX-512 VBMI2 and VPCLMULQDQ");
+	codec_fill(SHAPE_GAUSSIAN, src, sizeof(src), 1);
+	codec_histogram(src, sizeof(src), counts);
+	codec_design(counts, sizeof(src), bench.planner, &bench.table);
+	cr_assert_eq(codec_tree_build(bench.tree, &bench.table), CODEC_OK);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t coded_size;
+		cr_assert_eq(codec_encode(bench.tree, src, sizes[i], coded, sizeof(src) * 3,
+					  &coded_size, bench.scratch),
+			     CODEC_OK);
+		cr_assert_eq(codec_decode(bench.tree, coded, coded_size, dst, sizes[i],
+					  bench.scratch, &fold),
+			     CODEC_OK);
+		cr_assert_eq(fold.covered, sizes[i] / 512 * 512, "%zu bytes: %u", sizes[i],
+			     fold.covered);
+	}
 	codec_bench_destroy(&bench);
 }

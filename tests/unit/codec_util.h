@@ -5,6 +5,7 @@
 
 #include "codec/codec.h"
 #include "codec/tree.h"
+#include "image/checksum.h"
 
 #include <math.h>
 #include <sanitizer/asan_interface.h>
@@ -52,6 +53,16 @@ static inline void codec_bench_destroy(struct codec_bench *bench)
 	free(bench->tree);
 	free(bench->scratch);
 	free(bench->planner);
+}
+
+/* Whether a kernel's fold of a block stands for the block's front. */
+static inline int codec_fold_is_right(const struct codec_fold *fold, const uint8_t *raw,
+				      size_t size)
+{
+	if (fold->covered == 0)
+		return 1;
+	return fold->covered <= size && fold->size <= CODEC_FOLD_MAX &&
+	       checksum_of_folded(fold, raw, size) == checksum_of(raw, size);
 }
 
 static inline int codec_all_equal(const uint8_t *bytes, size_t size, uint8_t value)
