@@ -44,7 +44,6 @@ static void null_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 					 .attr = attributes(DATA_INO),
 					 .attr_timeout = DBL_MAX,
 					 .entry_timeout = DBL_MAX};
-	session_ask_readahead(&kernel_readahead);
 	if (parent != FUSE_ROOT_ID || strcmp(name, "data") != 0)
 		fuse_reply_err(req, ENOENT);
 	else
@@ -61,6 +60,7 @@ static void null_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
 	(void)ino;
+	session_ask_readahead(&kernel_readahead);
 	session_open(info);
 	fuse_reply_open(req, info);
 }

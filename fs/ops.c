@@ -108,7 +108,6 @@ static void ask_readahead(struct ops_volume *volume)
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ops_volume *volume = volume_of(req);
-	ask_readahead(volume);
 	const struct efs_node *directory = node_of(volume, parent);
 	size_t size = strlen(name);
 	if (!directory) {
@@ -226,7 +225,8 @@ static void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t o
 
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	const struct efs_node *node = node_of(volume_of(req), ino);
+	struct ops_volume *volume = volume_of(req);
+	const struct efs_node *node = node_of(volume, ino);
 	if (!node) {
 		fuse_reply_err(req, ESTALE);
 	} else if (node->type != EFS_FILE) {
@@ -234,6 +234,7 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info
 	} else if ((info->flags & O_ACCMODE) != O_RDONLY) {
 		fuse_reply_err(req, EROFS);
 	} else {
+		ask_readahead(volume);
 		session_open(info);
 		fuse_reply_open(req, info);
 	}

@@ -32,9 +32,9 @@ struct session_readahead {
 };
 
 /*
- * Asks the kernel for it, the first time it is called; true that time. For the lookup operation:
- * the kernel takes the answer to INIT as an upper limit, and an open file keeps what was in force
- * when it was opened.
+ * Asks the kernel for it, the first time it is called; true that time. For the open operation:
+ * the kernel takes the answer to INIT as an upper limit, and a file keeps what is in force when it
+ * has been opened. Not for lookup, which need not come first: who lists a directory has looked up.
  */
 bool session_ask_readahead(struct session_readahead *readahead);
 

@@ -55,6 +55,17 @@ class Options(unittest.TestCase):
             with self.subTest(options=options):
                 self.check_tree(*options)
 
+    def test_readahead_is_asked_for_after_a_listing_too(self):
+        """The kernel looks up no file that it has from a listing of the directory."""
+        with Mount(image, "-o", "stats") as mount:
+            self.assertEqual(stats(mount)["options"]["kernel_readahead"], 0)
+            for folder in mount.path, mount / "quantized":
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        entry.stat()
+            contents(mount / BIG)
+            self.assertGreater(stats(mount)["options"]["kernel_readahead"], 0)
+
     def test_statistics_are_hidden_unless_asked_for(self):
         with Mount(image) as mount:
             with self.assertRaises(OSError) as caught:
