@@ -34,12 +34,26 @@ void session_open(struct fuse_file_info *info)
 	info->noflush = 1; /* nothing to flush, and close() works when we are gone */
 }
 
+void session_prepare_readahead(struct session_readahead *readahead, const char *mountpoint,
+			       uint64_t wanted)
+{
+	readahead->mountpoint = mountpoint;
+	readahead->wanted = wanted;
+	atomic_init(&readahead->got, 0);
+	pthread_mutex_init(&readahead->lock, NULL);
+	readahead->asked = false;
+}
+
 bool session_ask_readahead(struct session_readahead *readahead)
 {
-	if (atomic_flag_test_and_set(&readahead->asked))
-		return false;
-	atomic_store(&readahead->got, mounted_read_ahead(readahead->mountpoint, readahead->wanted));
-	return true;
+	pthread_mutex_lock(&readahead->lock);
+	bool first = !readahead->asked;
+	if (first)
+		atomic_store(&readahead->got,
+			     mounted_read_ahead(readahead->mountpoint, readahead->wanted));
+	readahead->asked = true;
+	pthread_mutex_unlock(&readahead->lock);
+	return first;
 }
 
 static unsigned thread_count(void)

@@ -9,6 +9,7 @@
 
 #include "fs/libfuse.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,13 +29,19 @@ struct session_readahead {
 	const char *mountpoint; /* as realpath() gives it; the caller's */
 	uint64_t wanted;        /* bytes */
 	_Atomic uint64_t got;   /* bytes; 0: not known yet */
-	atomic_flag asked;
+	pthread_mutex_t lock;   /* of asked */
+	bool asked;
 };
+
+/* Before the first request. */
+void session_prepare_readahead(struct session_readahead *readahead, const char *mountpoint,
+			       uint64_t wanted);
 
 /*
  * Asks the kernel for it, the first time it is called; true that time. For the open operation:
  * the kernel takes the answer to INIT as an upper limit, and a file keeps what is in force when it
  * has been opened. Not for lookup, which need not come first: who lists a directory has looked up.
+ * Calls meanwhile wait, or files that are opened at the same time would get less.
  */
 bool session_ask_readahead(struct session_readahead *readahead);
 

@@ -66,6 +66,40 @@ class Options(unittest.TestCase):
             contents(mount / BIG)
             self.assertGreater(stats(mount)["options"]["kernel_readahead"], 0)
 
+    def test_files_opened_at_once_are_all_read_ahead(self):
+        """Whoever opens a file while the kernel is being asked for read-ahead gets it as well."""
+        source = shop.path("several")
+        modellib.write_model(source, {f"w{i}": modellib.Tensor("U8", [4 << 20], random.Random(i).randbytes(1 << 20) * 4)
+                                      for i in range(6)})
+        several = shop.pack(source, "several.efs")
+        for _ in range(8):
+            with Mount(several, "-o", "stats") as mount:
+                paths = [mount / f"quantized/tensors/w{i}.u8" for i in range(6)]
+                for path in paths:
+                    os.stat(path)
+                together = threading.Barrier(len(paths))
+                files = {}
+
+                def open_one(path):
+                    together.wait()
+                    files[path] = os.open(path, os.O_RDONLY)
+                threads = [threading.Thread(target=open_one, args=(path,)) for path in paths]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                if stats(mount)["options"]["kernel_readahead"] < 4 << 20:
+                    for file in files.values():
+                        os.close(file)
+                    self.skipTest("the kernel may not be told to read ahead")
+                for path, file in files.items():
+                    before = stats(mount)["reads"]
+                    for at in range(0, 4 << 20, 128 << 10):
+                        os.pread(file, 128 << 10, at)
+                    os.close(file)
+                    # 16 and more at the kernel's default of 128 KiB.
+                    self.assertLessEqual(stats(mount)["reads"] - before, 8, path)
+
     def test_statistics_are_hidden_unless_asked_for(self):
         with Mount(image) as mount:
             with self.assertRaises(OSError) as caught:
