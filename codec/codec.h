@@ -96,7 +96,7 @@ struct codec_fold {
  * Decodes exactly size bytes (1 <= size <= CODEC_BLOCK_MAX, else CODEC_BAD_SIZE) into dst, writing
  * nothing beyond dst[size-1], from coded[0..coded_size), after which CODEC_SLACK bytes must be
  * readable. The bytes may be hostile: the result is CODEC_CORRUPT, or size bytes of some content;
- * memory outside the buffers is never touched. On CODEC_OK, *fold is one of these bytes.
+ * memory outside the buffers is never touched. On CODEC_OK, *fold is a fold of dst[0..size).
  *
  * Blocks decoded in the order in which they lie in memory, one right behind the other, are decoded
  * faster where they are in no cache yet: each brings the next one in.

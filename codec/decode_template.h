@@ -28,8 +28,8 @@
  * read up to CODEC_LIST_SLACK bytes past the end of left and right, and as many before their
  * beginning. Where a list is the first or last of its buffer, there are that many. They read the
  * coded bytes in words, up to CODEC_SLACK bytes past the one that holds the last bit. With `root`,
- * nothing past out[count - 1] is written, which is the end of the block; what is merged may be
- * folded into it, and else *root is left as it is.
+ * the block's fold, out[count - 1] is the block's last byte, and nothing past it is written. A
+ * kernel that folds what it merges fills in *root; others leave it as it is, with nothing covered.
  *
  * Why no loop needs a bound of its own: before a group, the cursors of a merge have moved on by the
  * zeros and the ones of the groups before, all of them the node's own bits; and these are, in all,

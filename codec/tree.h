@@ -72,7 +72,7 @@ struct codec_extent {
 struct codec_scratch {
 	_Alignas(64) uint8_t before[CODEC_LIST_SLACK]; /* readable in front of the first list */
 	uint8_t lists[2][CODEC_BLOCK_MAX + CODEC_LIST_SLACK];
-	struct codec_extent extents[CODEC_NODES_MAX + 1]; /* by node; and one that is none's */
+	struct codec_extent extents[CODEC_NODES_MAX + 1]; /* by node; one more is read, not used */
 };
 
 #endif

@@ -243,7 +243,7 @@ int image_decode_block(const struct image *image, uint32_t stream, uint64_t bloc
 	enum codec_result result = CODEC_OK;
 	struct codec_fold fold;
 
-	fold.covered = 0;
+	fold.covered = 0; /* and so it stays, unless there is something to decode */
 	switch (index->kinds[block]) {
 	case EFS_BLOCK_RAW:
 		memcpy(raw, stored, raw_size);

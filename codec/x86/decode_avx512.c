@@ -10,9 +10,9 @@
  * 8 * 7 of indices; the width of 8 is special). One permute brings each eight to a 64-bit lane of
  * their own, one multishift an index to each byte, one permute the symbols for the indices.
  *
- * Fold: four partial remainders take the root's groups in turns, each a carry-less product of two
- * halves away from the one before it in the same. That keeps a unit of the processor busy for as
- * long as a merge does others, hence next to nothing is added to its time.
+ * Fold: the root's groups go in turns to four partial remainders. Each is moved on by carry-less
+ * products, which take a unit that merging leaves idle, and for about as long as merging takes the
+ * others: next to nothing is added to its time.
  *
  * Bounds, besides what decode_template.h says: a group reads 64 bytes of a list at its cursor, and
  * 64 coded bytes from the one with its first bit on, so at most CODEC_SLACK - 1 behind that.
@@ -99,7 +99,7 @@ static inline void store_last(uint8_t *out, __m512i group, size_t left, int exac
 		_mm512_storeu_si512(out, group);
 }
 
-/* Partial remainders of the block's 64 bytes 4 i + 0 to 3. */
+/* Partial remainders: parts[k] of the root's groups k, k + 4, k + 8, ... */
 struct folder {
 	__m512i parts[4];
 };
