@@ -77,8 +77,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 4) {
 		data_size = strtoull(argv[1], NULL, 10);
-		session_prepare_readahead(&kernel_readahead, realpath(argv[3], NULL),
-					  strtoull(argv[2], NULL, 10));
+		kernel_readahead =
+		    session_want_readahead(realpath(argv[3], NULL), strtoull(argv[2], NULL, 10));
 	}
 	if (!data_size || !kernel_readahead.mountpoint) {
 		fprintf(stderr, "usage: nullfs BYTES READAHEAD MOUNTPOINT\n");

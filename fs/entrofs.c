@@ -178,8 +178,8 @@ static int create_session(struct mount *mount)
 
 static int attach(struct mount *mount)
 {
-	session_prepare_readahead(&mount->volume.readahead, mount->mountpoint,
-				  mount->options->readahead);
+	mount->volume.readahead =
+	    session_want_readahead(mount->mountpoint, mount->options->readahead);
 	if (create_session(mount))
 		return -1;
 	/* From here on a signal waits for the thread that will end the loop, and so unmounts. */

@@ -34,14 +34,10 @@ void session_open(struct fuse_file_info *info)
 	info->noflush = 1; /* nothing to flush, and close() works when we are gone */
 }
 
-void session_prepare_readahead(struct session_readahead *readahead, const char *mountpoint,
-			       uint64_t wanted)
+struct session_readahead session_want_readahead(const char *mountpoint, uint64_t wanted)
 {
-	readahead->mountpoint = mountpoint;
-	readahead->wanted = wanted;
-	atomic_init(&readahead->got, 0);
-	pthread_mutex_init(&readahead->lock, NULL);
-	readahead->asked = false;
+	return (struct session_readahead){
+	    .mountpoint = mountpoint, .wanted = wanted, .lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 bool session_ask_readahead(struct session_readahead *readahead)

@@ -33,9 +33,8 @@ struct session_readahead {
 	bool asked;
 };
 
-/* Before the first request. */
-void session_prepare_readahead(struct session_readahead *readahead, const char *mountpoint,
-			       uint64_t wanted);
+/* To be copied to its place before the first request. */
+struct session_readahead session_want_readahead(const char *mountpoint, uint64_t wanted);
 
 /*
  * Asks the kernel for it, the first time it is called; true that time. For the open operation:
